@@ -1,0 +1,246 @@
+"""The courier: brings the packs that are owed to one peer across one session, and repairs what is lost.
+
+A machine. It is handed parcels in the order of their streams, says which shipments to send now, is told what came
+back, and says what the source may let go of. It never sends more than its window, takes a shipment for lost when
+three later ones were answered or when its timer ran out, and sends it again (the transport protects it anew).
+Receipts are cumulative: a lost answer is repaired by the next.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kos_edge.delivery.position import AHEAD_LIMIT
+from kos_edge.delivery.receipts import Settled
+from kos_edge.delivery.window import Window
+from kos_edge.delivery.wire import Answer, Parcel, Receipt
+from kos_edge.klp.pack import Stream
+
+DATAGRAM_BUDGET = 1000  # bytes of packs in one datagram; with OSCORE and CoAP it stays under 1,152
+STREAM_BUDGET = 64_000  # bytes of packs in one request over TCP
+REORDER_THRESHOLD = 3  # later answers before an unanswered shipment counts as lost; RFC 9002 6.1.1
+BUFFERED = 256 * 1024  # bytes of parcels in memory, whatever the backlog
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One pack of `stream` with numbers `first` to `last`.
+
+    `age_ms` is its age at monotonic second `loaded_at`, None when nobody knows.
+    """
+
+    stream: Stream
+    first: int
+    last: int
+    pack: bytes
+    age_ms: int | None = None
+    loaded_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Shipment:
+    """One request with packs."""
+
+    number: int
+    loads: list[Load]
+    sent_at: float
+    later_answers: int = 0
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the courier did, for status and metrics."""
+
+    shipments: int = 0
+    again: int = 0
+    packs: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class Courier:
+    """Shipments over one session. `budget` is the bytes of packs in one request."""
+
+    budget: int
+    window: Window
+    counters: Counters = field(default_factory=Counters)
+    _waiting: deque[Load] = field(default_factory=deque)
+    _again: deque[Load] = field(default_factory=deque)
+    _flying: OrderedDict[int, Shipment] = field(default_factory=OrderedDict)
+    _held: dict[Stream, Receipt] = field(default_factory=dict)
+    _floor: dict[Stream, int] = field(default_factory=dict)
+    _buffered: int = 0
+    _number: int = 0
+    _pause_until: float = 0.0
+    _strikes: int = 0
+
+    # -- what it is given
+
+    def room(self) -> int:
+        """Bytes of further loads that it wants now; 0 when it has enough."""
+        return max(0, BUFFERED - self._buffered)
+
+    def add(self, loads: Iterable[Load]) -> None:
+        """Take loads; those of one stream must come in order."""
+        for load in loads:
+            if self._is_held(load):
+                continue
+            self._floor.setdefault(load.stream, load.first - 1)
+            self._waiting.append(load)
+            self._buffered += len(load.pack)
+
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not (self._waiting or self._again or self._flying)
+
+    @property
+    def in_flight(self) -> int:
+        """Shipments without an answer yet."""
+        return len(self._flying)
+
+    # -- what to send
+
+    def poll(self, now: float) -> list[Shipment]:
+        """The shipments to send now."""
+        ready: list[Shipment] = []
+        if now < self._pause_until:
+            return ready
+        while (self._again or self._waiting) and self.window.may_send(len(self._flying)):
+            loads = self._gather()
+            if not loads:
+                break
+            self._number += 1
+            shipment = Shipment(self._number, loads, now)
+            self._flying[shipment.number] = shipment
+            self.window.on_sent()
+            self.counters.shipments += 1
+            self.counters.packs += len(loads)
+            self.counters.bytes += sum(len(load.pack) for load in loads)
+            ready.append(shipment)
+        return ready
+
+    def _gather(self) -> list[Load]:
+        loads: list[Load] = []
+        size = 0
+        for queue in (self._again, self._waiting):
+            while queue:
+                load = queue[0]
+                if self._is_held(load):
+                    self._forget(queue.popleft())
+                    continue
+                if loads and size + len(load.pack) + 8 > self.budget:
+                    return loads
+                if load.last > self._position(load.stream) + AHEAD_LIMIT and (loads or self._flying):
+                    return loads  # the receiver would not take it yet
+                loads.append(queue.popleft())
+                size += len(load.pack) + 8
+        return loads
+
+    def parcels(self, shipment: Shipment, now: float) -> list[Parcel]:
+        """The shipment as it goes on the wire, with the age of each pack."""
+        return [
+            Parcel(load.pack, None if load.age_ms is None else load.age_ms + round((now - load.loaded_at) * 1000))
+            for load in shipment.loads
+        ]
+
+    # -- what came back
+
+    def on_answer(self, number: int, answer: Answer, now: float) -> list[Settled]:
+        """The answer to a shipment. What its receipts settle for the first time comes back."""
+        shipment = self._flying.pop(number, None)
+        if shipment is None:
+            return self.on_receipts(answer.receipts)
+        self._strikes = 0
+        self.window.on_answer(now - shipment.sent_at, answer.delay_us / 1e6, now)
+        settled = self.on_receipts(answer.receipts)
+        if answer.wait_ms is not None:
+            self._pause_until = now + answer.wait_ms / 1000
+        for load in shipment.loads:
+            if self._is_held(load):
+                self._forget(load)
+            else:  # answered, but not taken: not now, or its source is not known there yet
+                self._again.append(load)
+        self._count_later(number, now)
+        return settled
+
+    def on_receipts(self, receipts: Iterable[Receipt]) -> list[Settled]:
+        """Receipts from an answer or from the opening of the session."""
+        settled = []
+        for receipt in receipts:
+            before = self._held.get(receipt.stream)
+            if before is not None and receipt.held < before.held:
+                continue  # an old answer that was overtaken
+            self._held[receipt.stream] = receipt
+            if before is None or receipt.held > before.held or receipt.refusals:
+                settled.append(Settled(receipt.stream, receipt.held, receipt.refusals, receipt.reach))
+        return settled
+
+    def on_failure(self, number: int, now: float) -> None:
+        """The transport gave the shipment up."""
+        shipment = self._flying.pop(number, None)
+        if shipment is not None:
+            self._lose(shipment)
+            self._strikes += 1
+            self.window.on_timeout(now)
+
+    def timer(self) -> float | None:
+        """When to call `on_timer`, on the clock of `now`."""
+        if self._pause_until and (self._again or self._waiting):
+            return self._pause_until
+        if not self._flying:
+            return None
+        return next(iter(self._flying.values())).sent_at + self.window.rto
+
+    def on_timer(self, now: float) -> list[int]:
+        """Take for lost what has waited a whole retransmission time. Returns the numbers of those shipments."""
+        if self._pause_until and now >= self._pause_until:
+            self._pause_until = 0.0
+        expired = [s for s in self._flying.values() if s.sent_at + self.window.rto <= now]
+        for shipment in expired:
+            del self._flying[shipment.number]
+            self._lose(shipment)
+        if expired:
+            self._strikes += 1
+            self.window.on_timeout(now)
+        return [shipment.number for shipment in expired]
+
+    @property
+    def strikes(self) -> int:
+        """Timeouts in a row without any answer: the session may be dead."""
+        return self._strikes
+
+    def _count_later(self, number: int, now: float) -> None:
+        for shipment in list(self._flying.values()):
+            if shipment.number > number:
+                break
+            if all(self._is_held(load) for load in shipment.loads):  # only its answer was lost
+                del self._flying[shipment.number]
+                for load in shipment.loads:
+                    self._forget(load)
+                continue
+            shipment.later_answers += 1
+            if shipment.later_answers >= REORDER_THRESHOLD:
+                del self._flying[shipment.number]
+                self._lose(shipment)
+                self.window.on_loss(now)
+
+    def _lose(self, shipment: Shipment) -> None:
+        again = [load for load in shipment.loads if not self._is_held(load)]
+        for load in shipment.loads:
+            if self._is_held(load):
+                self._forget(load)
+        self._again.extendleft(reversed(again))
+        self.counters.again += len(again)
+
+    def _position(self, stream: Stream) -> int:
+        receipt = self._held.get(stream)
+        return max(self._floor.get(stream, 0), receipt.held if receipt else 0)
+
+    def _is_held(self, load: Load) -> bool:
+        receipt = self._held.get(load.stream)
+        return receipt is not None and receipt.covers(load.first, load.last)
+
+    def _forget(self, load: Load) -> None:
+        self._buffered -= len(load.pack)

@@ -1,0 +1,137 @@
+"""What a receiver holds of one source's streams, and what it does with the next pack. protocol.md 4 and 6.
+
+A *lane* is (source, audience, class): the epochs of one lane follow each other. Within an epoch packs are held in
+order of their sequence numbers; a pack that comes early waits *ahead* of the gap. The first pack of an epoch names
+the end of the epoch before it, so the receiver knows whether that one is complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kos_edge.delivery.wire import MAX_RANGES
+from kos_edge.klp.pack import Boundary, Header
+
+AHEAD_LIMIT = 4096  # sequence numbers beyond `held`; protocol.md 6
+OPEN_EPOCHS = 8  # incomplete epochs of one lane; protocol.md 6
+
+
+class Verdict(Enum):
+    """What to do with a pack."""
+
+    NEXT = "next"  # journal it now
+    AHEAD = "ahead"  # keep it beside the journal until the gap is filled
+    DUPLICATE = "duplicate"  # held already: answer with the receipt
+    NOT_NOW = "not now"  # beyond the bounds: drop it, the sender comes back
+    FORK = "fork"  # it contradicts what the same key signed before
+
+
+@dataclass(slots=True)
+class Position:
+    """What is held of one stream: everything up to `held`, and the packs `ahead` of the gap.
+
+    `hash` is the chain hash of the pack that ends at `held`; None when nothing of the epoch is held or the pack
+    before the first one was never seen here.
+    """
+
+    held: int = 0
+    hash: bytes | None = None
+    ahead: dict[int, int] = field(default_factory=dict)  # first sequence -> last sequence
+    floor: int = 0  # numbers up to here were settled elsewhere before we came
+
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """The ranges held beyond the gap, adjacent ones joined, lowest first, at most MAX_RANGES."""
+        joined: list[tuple[int, int]] = []
+        for first in sorted(self.ahead):
+            last = self.ahead[first]
+            if joined and joined[-1][1] + 1 == first:
+                joined[-1] = (joined[-1][0], last)
+            else:
+                joined.append((first, last))
+        return tuple(joined[:MAX_RANGES])
+
+    def holds(self, first: int, last: int) -> bool:
+        """Whether the pack from `first` to `last` is held, in the journal or ahead of it."""
+        return last <= self.held or self.ahead.get(first) == last
+
+
+@dataclass(slots=True)
+class Lane:
+    """The epochs of one (source, audience, class). `epochs` maps an epoch to its position."""
+
+    chained: bool
+    epochs: dict[int, Position] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)  # incomplete, but their source has no more of them
+
+    def position(self, epoch: int) -> Position:
+        """The position of `epoch`, empty when it is new."""
+        return self.epochs.setdefault(epoch, Position())
+
+    def declare(self, offers: dict[int, int]) -> None:
+        """The source says what it still has: epoch -> first sequence. What it no longer has is waited for no more."""
+        for epoch, first in offers.items():
+            position = self.position(epoch)
+            if position.held < first - 1:
+                position.held, position.hash, position.floor = first - 1, None, first - 1
+        newest = max(offers, default=0)
+        self.closed.update(epoch for epoch in self.epochs if epoch not in offers and epoch < newest)
+
+    def _complete(self, link: Boundary) -> bool:
+        before = self.epochs.get(link.epoch)
+        return before is None or link.epoch in self.closed or before.held >= link.seq
+
+    def judge(self, header: Header, count: int) -> Verdict:
+        """What to do with a verified pack. Changes nothing."""
+        first, last = header.first, header.first + count - 1
+        position = self.epochs.get(header.stream.epoch)
+        if position is None:
+            if len(self.open_epochs()) >= OPEN_EPOCHS:
+                return Verdict.NOT_NOW
+            position = Position()
+        if position.holds(first, last):
+            return Verdict.DUPLICATE
+        if first <= position.held:
+            return Verdict.FORK  # a pack's bounds never change: one key signed two packs for one number
+        if first > position.held + 1:
+            if last > position.held + AHEAD_LIMIT or first in position.ahead:
+                return Verdict.NOT_NOW
+            return Verdict.AHEAD
+        if not self.chained:
+            return Verdict.NEXT
+        link = header.prev
+        if isinstance(link, Boundary):
+            if first != 1:
+                return Verdict.FORK
+            if not self._complete(link):
+                return Verdict.AHEAD
+            before = self.epochs.get(link.epoch)
+            if before is not None and before.held == link.seq and before.hash not in (None, link.chain_hash):
+                return Verdict.FORK
+            return Verdict.NEXT
+        if first > 1 and position.hash is not None and link != position.hash:
+            return Verdict.FORK
+        return Verdict.NEXT
+
+    def open_epochs(self) -> list[int]:
+        """Epochs that wait for something."""
+        return [epoch for epoch, position in self.epochs.items() if position.ahead]
+
+    def take(self, epoch: int, first: int, last: int, chain_hash: bytes) -> None:
+        """The pack was journaled: move on."""
+        position = self.position(epoch)
+        position.ahead.pop(first, None)
+        position.held, position.hash = last, chain_hash
+
+    def keep_ahead(self, epoch: int, first: int, last: int) -> None:
+        """The pack was kept beside the journal."""
+        self.position(epoch).ahead[first] = last
+
+    def ready(self) -> list[tuple[int, int]]:
+        """(epoch, first) of packs kept ahead whose gap may be filled now; judge them again to be sure."""
+        found = []
+        for epoch in sorted(self.epochs):
+            position = self.epochs[epoch]
+            if position.held + 1 in position.ahead:
+                found.append((epoch, position.held + 1))
+        return found

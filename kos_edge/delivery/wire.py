@@ -1,0 +1,265 @@
+"""What two members say to each other about packs: parcels, receipts, and what each holds.
+
+The normative text is `docs/protocol/delivery.md`. Everything here travels inside OSCORE; nothing is signed,
+because a receipt speaks only for the member at the other end of the session.
+
+    ship      = [+ [age_ms / null, pack bstr]]                         POST /klp, request
+    answer    = {1: [* receipt], 2: delay_us, ? 3: [+ kid], ? 4: wait_ms}    POST /klp, response
+    receipt   = [source, audience, class, epoch, held, [* first, last], [* [seq, reason]], reach]
+    sync      = {1: [* [source, audience, class, epoch, from, to]], 2: highest_epoch}     POST /sync, request
+    synced    = {1: [* receipt], 2: highest_epoch_held}                         POST /sync, response
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from kos_edge.errors import Invalid
+from kos_edge.klp import cbor
+from kos_edge.klp.pack import MAX_PACK
+from kos_edge.klp.stream import Class, Stream, audience_from_wire, audience_to_wire
+
+MAX_RANGES = 64  # protocol.md 6: a receipt names at most this many ranges beyond the cumulative position
+MAX_RECEIPTS = 64  # one answer; more streams than that are answered by the next request
+MAX_PARCELS = 1024  # one request; 64 KiB of the smallest packs are fewer
+MAX_REFUSALS = 64
+_MAX_SEQ = 2**63 - 1
+_SHIP_LIMIT = MAX_PACK + 4096
+
+
+class Reach(IntEnum):
+    """How far the receiver's word goes."""
+
+    CUSTODY = 1  # synced by a relay: stop retransmitting, do not let go
+    FINAL = 2  # synced in the journal of a member of the audience: let go
+    VOLATILE = 3  # handed to the application, never on disk
+
+
+class Reason(IntEnum):
+    """Why a sequence number will never be held."""
+
+    DROPPED = 1
+    EXPIRED = 2
+    REFUSED = 3
+    DAMAGED = 4
+    MALFORMED = 5
+    FORKED = 6
+    HANDLER = 7  # its handler raised at every attempt; never on the wire
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One pack on its way. `age_ms` is how long ago it was sealed, None when nobody knows."""
+
+    pack: bytes
+    age_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A sequence number that the receiver will not hold, and why."""
+
+    seq: int
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the receiver has of one stream: all up to `held`, and `ranges` (inclusive) beyond it.
+
+    Cumulative, so that losing one costs nothing.
+    """
+
+    stream: Stream
+    held: int
+    ranges: tuple[tuple[int, int], ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    reach: Reach = Reach.FINAL
+
+    def covers(self, first: int, last: int) -> bool:
+        """Whether every number from `first` to `last` is held."""
+        return last <= self.held or any(a <= first and last <= b for a, b in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The response to a shipment: receipts, and how long the receiver took (microseconds)."""
+
+    receipts: tuple[Receipt, ...]
+    delay_us: int = 0
+    unknown_sources: tuple[bytes, ...] = ()
+    wait_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One stream that the sender can hand over: sequence numbers `first` to `last`."""
+
+    stream: Stream
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What a member still owes the other, and the highest epoch that it has opened itself."""
+
+    offers: tuple[Offer, ...]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What the other holds of the offered streams, and the highest epoch of the asker's it has seen."""
+
+    receipts: tuple[Receipt, ...]
+    epoch: int
+
+
+def _stream_to_wire(stream: Stream) -> list[object]:
+    return [stream.source, audience_to_wire(stream.audience), stream.cls.code, stream.epoch]
+
+
+def _stream_from_wire(items: Sequence[object]) -> Stream:
+    source, audience, code, epoch = items
+    if not isinstance(source, bytes) or len(source) != 16:
+        raise Invalid("a stream's source is 16 bytes")
+    if type(code) is not int or type(epoch) is not int or not 0 <= epoch <= _MAX_SEQ:
+        raise Invalid("a stream's class and epoch are unsigned integers")
+    return Stream(source, audience_from_wire(audience), Class.from_code(code), epoch)
+
+
+def _uint(value: object, what: str) -> int:
+    if type(value) is not int or not 0 <= value <= _MAX_SEQ:
+        raise Invalid(f"{what} must be an unsigned integer")
+    return value
+
+
+def _list(value: object, what: str, most: int) -> list[object]:
+    if not isinstance(value, list) or len(value) > most:
+        raise Invalid(f"{what} must be an array of at most {most}")
+    return value
+
+
+def _map(value: object, what: str) -> dict[object, object]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{what} must be a map")
+    return value
+
+
+def encode_ship(parcels: Sequence[Parcel]) -> bytes:
+    """The body of `POST /klp`."""
+    return cbor.encode([[parcel.age_ms, parcel.pack] for parcel in parcels])
+
+
+def decode_ship(data: bytes) -> list[Parcel]:
+    """Read the body of `POST /klp`; the packs inside are not looked at. Raises Invalid."""
+    parcels = []
+    for item in _list(cbor.decode(data, limit=_SHIP_LIMIT), "a shipment", MAX_PARCELS):
+        pair = _list(item, "a parcel", 2)
+        if len(pair) != 2 or not isinstance(pair[1], bytes):
+            raise Invalid("a parcel is [age, pack]")
+        age = None if pair[0] is None else _uint(pair[0], "an age")
+        parcels.append(Parcel(pair[1], age))
+    if not parcels:
+        raise Invalid("a shipment holds at least one parcel")
+    return parcels
+
+
+def receipt_to_wire(receipt: Receipt) -> list[object]:
+    """A receipt as a CBOR array."""
+    ranges = [number for pair in receipt.ranges[:MAX_RANGES] for number in pair]
+    refusals = [[refusal.seq, refusal.reason] for refusal in receipt.refusals[:MAX_REFUSALS]]
+    return [*_stream_to_wire(receipt.stream), receipt.held, ranges, refusals, int(receipt.reach)]
+
+
+def receipt_from_wire(value: object) -> Receipt:
+    """Read a receipt. Raises Invalid."""
+    items = _list(value, "a receipt", 8)
+    if len(items) != 8:
+        raise Invalid("a receipt has eight elements")
+    flat = [_uint(number, "a range") for number in _list(items[5], "ranges", 2 * MAX_RANGES)]
+    held = _uint(items[4], "a position")
+    if len(flat) % 2:
+        raise Invalid("ranges are pairs")
+    ranges = tuple(zip(flat[::2], flat[1::2], strict=True))
+    below = held
+    for first, last in ranges:
+        if not below < first <= last:
+            raise Invalid("ranges rise and do not overlap")
+        below = last
+    refusals = []
+    for item in _list(items[6], "refusals", MAX_REFUSALS):
+        pair = _list(item, "a refusal", 2)
+        if len(pair) != 2:
+            raise Invalid("a refusal is [sequence, reason]")
+        refusals.append(Refusal(_uint(pair[0], "a sequence"), _uint(pair[1], "a reason")))
+    try:
+        reach = Reach(_uint(items[7], "a reach"))
+    except ValueError:
+        raise Invalid("unknown reach of a receipt") from None
+    return Receipt(_stream_from_wire(items[:4]), held, ranges, tuple(refusals), reach)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """The response to `POST /klp`."""
+    body: dict[int, object] = {
+        1: [receipt_to_wire(receipt) for receipt in answer.receipts[:MAX_RECEIPTS]],
+        2: answer.delay_us,
+    }
+    if answer.unknown_sources:
+        body[3] = list(answer.unknown_sources)
+    if answer.wait_ms is not None:
+        body[4] = answer.wait_ms
+    return cbor.encode(body)
+
+
+def decode_answer(data: bytes) -> Answer:
+    """Read the response to `POST /klp`. Raises Invalid."""
+    body = _map(cbor.decode(data), "an answer")
+    unknown = _list(body.get(3, []), "unknown sources", MAX_PARCELS)
+    if any(not isinstance(kid, bytes) or len(kid) != 16 for kid in unknown):
+        raise Invalid("an unknown source is a kid")
+    wait = body.get(4)
+    return Answer(
+        tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS)),
+        _uint(body.get(2, 0), "a delay"),
+        tuple(kid for kid in unknown if isinstance(kid, bytes)),
+        None if wait is None else _uint(wait, "a wait"),
+    )
+
+
+def encode_sync(sync: Sync) -> bytes:
+    """The body of `POST /sync`."""
+    return cbor.encode(
+        {1: [[*_stream_to_wire(o.stream), o.first, o.last] for o in sync.offers[:MAX_RECEIPTS]], 2: sync.epoch}
+    )
+
+
+def decode_sync(data: bytes) -> Sync:
+    """Read the body of `POST /sync`. Raises Invalid."""
+    body = _map(cbor.decode(data), "a sync")
+    offers = []
+    for item in _list(body.get(1), "offers", MAX_RECEIPTS):
+        items = _list(item, "an offer", 6)
+        if len(items) != 6:
+            raise Invalid("an offer has six elements")
+        first, last = _uint(items[4], "a first sequence"), _uint(items[5], "a last sequence")
+        if not 1 <= first <= last + 1:
+            raise Invalid("an offer's range is empty or reversed")
+        offers.append(Offer(_stream_from_wire(items[:4]), first, last))
+    return Sync(tuple(offers), _uint(body.get(2), "an epoch"))
+
+
+def encode_synced(synced: Synced) -> bytes:
+    """The response to `POST /sync`."""
+    return cbor.encode({1: [receipt_to_wire(r) for r in synced.receipts[:MAX_RECEIPTS]], 2: synced.epoch})
+
+
+def decode_synced(data: bytes) -> Synced:
+    """Read the response to `POST /sync`. Raises Invalid."""
+    body = _map(cbor.decode(data), "a sync's answer")
+    receipts = tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS))
+    return Synced(receipts, _uint(body.get(2), "an epoch"))

@@ -1,0 +1,86 @@
+"""The courier over perfect and bad wires, in virtual time, with real stores at both ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.delivery.world import Wire, World, values
+
+PERFECT = Wire()
+LOSSY = Wire(loss=0.1, delay=0.02)
+DUPLICATING = Wire(duplicate=0.3)
+REORDERING = Wire(delay=0.005, spread=0.05)
+CORRUPTING = Wire(corrupt=0.02)
+AWFUL = Wire(loss=0.1, duplicate=0.1, corrupt=0.02, delay=0.01, spread=0.04)
+WIRES = {
+    "perfect": PERFECT,
+    "lossy": LOSSY,
+    "duplicating": DUPLICATING,
+    "reordering": REORDERING,
+    "corrupting": CORRUPTING,
+    "awful": AWFUL,
+}
+
+
+@pytest.mark.parametrize("name", WIRES)
+@pytest.mark.parametrize("seed", range(4))
+def test_everything_arrives_once_and_in_order(name: str, seed: int) -> None:
+    world = World(WIRES[name], seed=seed)
+    for start in range(0, 2000, 20):
+        world.source.append(list(range(start, start + 20)))
+    world.run(120)
+    assert values(world.hub) == list(range(2000))
+    assert world.source.store.outbox.usage.messages == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_backlog_of_three_epochs_arrives_in_the_order_of_its_epochs(seed: int) -> None:
+    world = World(AWFUL, seed=seed)
+    for epoch in range(3):
+        world.source.append(list(range(epoch * 200, epoch * 200 + 100)))
+        world.source.append(list(range(epoch * 200 + 100, epoch * 200 + 200)))
+        world.source.restart()
+    world.reconnect()
+    world.run(60)
+    assert values(world.hub) == list(range(600))
+
+
+def test_a_lost_answer_is_repaired_by_the_next_one() -> None:
+    world = World(Wire(loss=0.5))
+    for number in range(50):
+        world.source.append([number])
+    world.run(300)
+    assert values(world.hub) == list(range(50))
+
+
+def test_a_session_that_breaks_in_the_middle_loses_and_repeats_nothing() -> None:
+    world = World(AWFUL)
+    for start in range(0, 3000, 50):
+        world.source.append(list(range(start, start + 50)))
+    for _ in range(40):
+        world.run(0.03)
+        world.reconnect()
+    world.run(120)
+    assert values(world.hub) == list(range(3000))
+
+
+def test_loss_below_a_fifth_does_not_collapse_the_window() -> None:
+    def seconds(wire: Wire) -> float:
+        world = World(wire)
+        for start in range(0, 40_000, 1000):
+            world.source.append(list(range(start, start + 1000)))
+        world.run(600)
+        assert values(world.hub) == list(range(40_000))
+        return world.now
+
+    assert seconds(Wire(delay=0.02)) / seconds(Wire(loss=0.1, delay=0.02)) > 0.4
+
+
+def test_the_memory_of_the_courier_does_not_grow_with_the_backlog() -> None:
+    world = World(Wire(loss=1.0))
+    for start in range(0, 40_000, 1000):
+        world.source.append(list(range(start, start + 1000)))
+    world.run(30)
+    assert world.courier.room() < 4096
+    assert world.courier.in_flight <= 64
+    assert values(world.hub) == []
