@@ -1,0 +1,1 @@
+"""The store: one SQLite file a node, one writer thread, all SQL in one place."""

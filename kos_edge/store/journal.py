@@ -1,0 +1,202 @@
+"""The journal: what this node has received or kept, in the order in which it is delivered.
+
+Received packs enter it verified, once, in the order of their stream; what comes early waits in `ahead`. The
+positions that make the duplicate filter are committed with the packs. Retention takes delivered packs only, oldest
+first, and leaves each stream's boundary (number and chain hash).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kos_edge.delivery.position import Lane, Position, Verdict
+from kos_edge.delivery.wire import Offer, Reach, Reason, Receipt, Refusal
+from kos_edge.klp.pack import Class, Malformed, Pack, Stream, peek, remove
+from kos_edge.klp.pack import Reason as Removal
+from kos_edge.store import sql
+from kos_edge.store.database import Database
+from kos_edge.store.packs import Packs
+from kos_edge.store.streams import StreamRow, Streams
+
+LaneKey = tuple[bytes, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A verified pack from a peer. `refused` are numbers that policy does not let in, with the reason."""
+
+    pack: Pack
+    age_ms: int | None
+    refused: Mapping[int, Reason] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Intake:
+    """What became of a batch: receipts for its streams, and the counts by verdict."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    verdicts: dict[Verdict, int] = field(default_factory=dict)
+    messages: int = 0
+    last_id: int = 0
+
+
+class Journal:
+    """Packs by arrival, and the positions of every source's streams."""
+
+    def __init__(self, database: Database, streams: Streams, packs: Packs) -> None:
+        self._database = database
+        self._streams = streams
+        self._packs = packs
+        self._lanes: dict[LaneKey, Lane] = {}
+        self.load()
+
+    def load(self) -> None:
+        """Read the positions again from the file."""
+        self._lanes.clear()
+        for row in self._streams:
+            self._place(row)
+        for ident, first, count in self._database.execute(sql.AHEAD_ALL):
+            row = self._streams.by_id(ident)
+            self._lane(row.stream).keep_ahead(row.stream.epoch, first, first + count - 1)
+
+    def _place(self, row: StreamRow) -> None:
+        lane = self._lane(row.stream)
+        lane.epochs[row.stream.epoch] = Position(row.held, row.hash)
+        if row.closed:
+            lane.closed.add(row.stream.epoch)
+
+    def _lane(self, stream: Stream) -> Lane:
+        return self._lane_of(_lane_key(stream))
+
+    def _lane_of(self, key: LaneKey) -> Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(chained=Class.from_code(key[2]).durable)
+        return lane
+
+    # -- taking in
+
+    def declare(self, source: bytes, offers: Iterable[Offer], at_ms: int) -> list[Receipt]:
+        """A source says what it still has; the answer says what is held of it. Inside a transaction."""
+        offers = [offer for offer in offers if offer.stream.source == source]
+        lanes: dict[LaneKey, dict[int, int]] = {}
+        for offer in offers:
+            stream = offer.stream
+            lanes.setdefault((source, stream.audience, stream.cls.code), {})[stream.epoch] = offer.first
+        for key, firsts in lanes.items():
+            lane = self._lane_of(key)
+            lane.declare(firsts)
+            for epoch in [*firsts, *lane.closed]:
+                row = self._streams.ensure(Stream(source, key[1], Class.from_code(key[2]), epoch))
+                position = lane.position(epoch)
+                if row.held != position.held or row.closed != (epoch in lane.closed):
+                    row.held, row.hash, row.closed = position.held, position.hash, epoch in lane.closed
+                    self._streams.touch(row)
+            self._advance(lane, key, at_ms, Intake())
+        return [self.receipt(offer.stream) for offer in offers]
+
+    def take_in(self, batch: Iterable[Incoming], at_ms: int) -> Intake:
+        """Judge and keep verified packs; inside a transaction."""
+        intake = Intake()
+        touched: dict[Stream, list[Refusal]] = {}
+        for incoming in batch:
+            pack = incoming.pack
+            refusals = touched.setdefault(pack.stream, [])
+            lane = self._lane(pack.stream)
+            verdict = lane.judge(pack.header, pack.count)
+            intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
+            refusals += [Refusal(seq, int(reason)) for seq, reason in incoming.refused.items()]
+            raw = pack.raw
+            if incoming.refused:
+                raw = remove(raw, dict.fromkeys(incoming.refused, Removal.REFUSED))
+            if verdict is Verdict.NEXT:
+                self._insert(pack.stream, pack.first, pack.count, pack.chain_hash, incoming.age_ms, at_ms, raw, intake)
+                self._advance(lane, _lane_key(pack.stream), at_ms, intake)
+            elif verdict is Verdict.AHEAD:
+                row = self._streams.ensure(pack.stream)
+                self._database.execute(sql.AHEAD_ADD, (row.id, pack.first, pack.count, incoming.age_ms, raw))
+                lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
+            elif verdict is Verdict.FORK:
+                refusals += [Refusal(seq, int(Reason.FORKED)) for seq in range(pack.first, pack.last + 1)]
+        intake.receipts = [self.receipt(stream, refusals) for stream, refusals in touched.items()]
+        return intake
+
+    def _insert(
+        self,
+        stream: Stream,
+        first: int,
+        count: int,
+        chain_hash: bytes,
+        age_ms: int | None,
+        at_ms: int,
+        raw: bytes,
+        intake: Intake,
+    ) -> None:
+        row = self._streams.ensure(stream)
+        intake.last_id = self._packs.add(row.id, first, count, raw, at=at_ms, age=age_ms, ttl=None)
+        intake.messages += count
+        row.held, row.hash = first + count - 1, chain_hash
+        self._lane(stream).take(stream.epoch, first, first + count - 1, chain_hash)
+        self._streams.touch(row)
+
+    def _advance(self, lane: Lane, key: LaneKey, at_ms: int, intake: Intake) -> None:
+        """Journal what waited ahead and is next now."""
+        moved = True
+        while moved:
+            moved = False
+            for epoch, first in lane.ready():
+                waiting = Stream(key[0], key[1], Class.from_code(key[2]), epoch)
+                row = self._streams.ensure(waiting)
+                raw, age_ms = self._database.execute(sql.AHEAD_GET, (row.id, first)).fetchone()
+                pack = peek(bytes(raw))
+                last = lane.position(epoch).ahead.pop(first)
+                verdict = lane.judge(pack.header, pack.count)
+                if verdict is Verdict.NEXT:
+                    self._insert(waiting, first, pack.count, pack.chain_hash, age_ms, at_ms, pack.raw, intake)
+                    moved = True
+                elif verdict is Verdict.AHEAD:  # its epoch's predecessor is still incomplete
+                    lane.keep_ahead(epoch, first, last)
+                    continue
+                self._database.execute(sql.AHEAD_DELETE, (row.id, first))
+
+    def receipt(self, stream: Stream, refusals: Iterable[Refusal] = ()) -> Receipt:
+        """What is held of `stream`."""
+        position = self._lane(stream).epochs.get(stream.epoch, Position())
+        return Receipt(stream, position.held, position.ranges(), tuple(refusals), Reach.FINAL)
+
+    def highest_epoch(self, source: bytes) -> int:
+        """The newest epoch of `source` of which anything is held; 0 for none."""
+        return max((row.stream.epoch for row in self._streams if row.stream.source == source and row.held), default=0)
+
+    # -- retention
+
+    def prune(self, now_ms: int, max_bytes: int, max_age_ms: int, own: bytes, limit: int = 256) -> int:
+        """Let go of at most `limit` of the oldest delivered packs beyond the bounds; inside a transaction.
+
+        Never what is still owed, nor what a cursor has not passed. Returns how many went.
+        """
+        (least,) = self._database.execute(sql.CURSOR_LEAST).fetchone()
+        gone = 0
+        for ident, stream, first, count, at, size in self._database.execute(sql.PACK_OLDEST, (0, limit)).fetchall():
+            row = self._streams.by_id(stream)
+            too_old = at and at < now_ms - max_age_ms
+            if not (self._packs.bytes > max_bytes or too_old) or (least is not None and ident > least):
+                break
+            last = first + count - 1
+            if row.stream.source == own and last > row.settled:
+                continue
+            row.floor, row.floor_hash = last, peek(self._packs.sealed(ident)).chain_hash
+            self._streams.touch(row)
+            self._packs.delete(ident, size)
+            gone += 1
+        return gone
+
+
+def _lane_key(stream: Stream) -> LaneKey:
+    return (stream.source, stream.audience, stream.cls.code)
+
+
+def malformed_of(pack: Pack) -> dict[int, Reason]:
+    """The numbers in a verified pack whose message breaks the grammar."""
+    return {seq: Reason.MALFORMED for seq, item in pack.messages() if isinstance(item, Malformed)}

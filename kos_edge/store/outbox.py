@@ -1,0 +1,300 @@
+"""The outbox: what this node still owes others, numbered, sealed and committed in one transaction.
+
+Own packs stay in the journal until its retention lets them go; the outbox is those of them that no final receipt has
+settled yet.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from kos_edge.delivery.courier import Load
+from kos_edge.delivery.receipts import Settled
+from kos_edge.errors import Misuse, Unavailable
+from kos_edge.klp.identity import KeyPair
+from kos_edge.klp.pack import Boundary, Class, Link, Message, Packer, Stream, peek, remove
+from kos_edge.klp.pack import Reason as Removal
+from kos_edge.store import sql
+from kos_edge.store.database import Database
+from kos_edge.store.packs import Packs
+from kos_edge.store.streams import StreamRow, Streams
+
+_EPOCH_KEY = "epoch"
+_RANDOM_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The moment of a commit: accumulated uptime in ms, and the wall clock with its uncertainty where known."""
+
+    uptime_ms: int
+    wall_ms: int | None
+    uncertainty_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """One commit's packs of one stream: the stream and the first number of what was appended."""
+
+    stream: Stream
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One pack that is owed: its place, its size, its shortest ttl in s, and when it was sealed.
+
+    `at_ms` is by the wall clock (0: not known), `uptime_ms` by this process (None: sealed before it started).
+    """
+
+    id: int
+    first: int
+    last: int
+    size: int
+    at_ms: int
+    ttl_s: int | None
+    uptime_ms: int | None
+
+    def age_ms(self, now: Stamp) -> int | None:
+        """How long ago it was sealed: exact within one process, by the wall clock over a restart, else unknown."""
+        if self.uptime_ms is not None:
+            return max(0, now.uptime_ms - self.uptime_ms)
+        if self.at_ms and now.wall_ms is not None and now.wall_ms >= self.at_ms:
+            return now.wall_ms - self.at_ms
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What is owed of one stream: numbers `first` to `last`."""
+
+    stream: Stream
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Usage:
+    """How much waits in the outbox."""
+
+    packs: int = 0
+    messages: int = 0
+    bytes: int = 0
+
+
+class Outbox:
+    """This node's own streams. `local` says of an audience whether this node is the whole of it itself."""
+
+    def __init__(self, database: Database, streams: Streams, packs: Packs) -> None:
+        self._database = database
+        self._streams = streams
+        self._packs = packs
+        self.epoch = 0
+        self.usage = Usage()
+        self._index: dict[int, list[Waiting]] = {}  # by stream id, in order
+
+    # -- opening
+
+    def open_epoch(self, random: Callable[[int], bytes], *, above: int = 0) -> int:
+        """Open the epoch of this process: a rising counter with 32 random bits; inside a transaction."""
+        before = self._database.get(_EPOCH_KEY)
+        last = max(int.from_bytes(before, "big") if before else 0, above)
+        self.epoch = ((last >> _RANDOM_BITS) + 1) << _RANDOM_BITS | int.from_bytes(random(4), "big")
+        self._database.put(_EPOCH_KEY, self.epoch.to_bytes(8, "big"))
+        return self.epoch
+
+    def uptime_ms(self, source: bytes) -> int:
+        """The accumulated uptime that this node had at its last commit."""
+        return max((row.uptime_ms for row in self._streams if row.stream.source == source), default=0)
+
+    def load(self, source: bytes) -> None:
+        """Count what is owed: one pass over the packs, without their bytes."""
+        self.usage = Usage()
+        self._index = {}
+        own = {row.id: row for row in self._streams if row.stream.source == source and row.settled < row.held}
+        if not own:
+            return
+        for ident, stream, first, count, size, at, ttl in self._database.execute(sql.PACK_SIZES):
+            row = own.get(stream)
+            if row is not None and first + count - 1 > row.settled:
+                self._count_in(row, Waiting(ident, first, first + count - 1, size, at, ttl, None))
+
+    def _count_in(self, row: StreamRow, waiting: Waiting) -> None:
+        self._index.setdefault(row.id, []).append(waiting)
+        self.usage.packs += 1
+        self.usage.messages += waiting.last - waiting.first + 1
+        self.usage.bytes += waiting.size
+
+    def _count_out(self, waiting: Waiting) -> None:
+        self.usage.packs -= 1
+        self.usage.messages -= waiting.last - waiting.first + 1
+        self.usage.bytes -= waiting.size
+
+    # -- appending
+
+    def append(
+        self,
+        key: KeyPair,
+        mesh: bytes,
+        lane: tuple[str, Class],
+        messages: Sequence[Message],
+        stamp: Stamp,
+        *,
+        settle: bool,
+        limit_bytes: int,
+    ) -> Appended:
+        """Number, seal and insert `messages` of one lane; inside a transaction. Unavailable when the queue is full.
+
+        `settle` is True where this node is the whole audience: nothing is owed then.
+        """
+        if not self.epoch:
+            raise Misuse("no epoch is open")
+        if not settle and self.usage.bytes >= limit_bytes:
+            raise Unavailable(
+                f"the queue is full ({self.usage.messages} messages, {self.usage.bytes} bytes)",
+                hint="it drains as soon as the audience is reachable: see kos-edge queue and kos-edge peers",
+            )
+        audience, cls = lane
+        stream = Stream(key.kid, audience, cls, self.epoch)
+        row = self._streams.find(stream)
+        first = 1 if row is None else row.held + 1
+        prev: Link = self._link(stream) if row is None else row.hash
+        sealed = []
+        number = first
+        for packer, ttl in _packed(stream, first, messages):
+            raw = packer.seal(
+                prev=prev if cls.durable else None,
+                mono_ms=stamp.uptime_ms,
+                wall_ms=stamp.wall_ms,
+                uncertainty_ms=stamp.uncertainty_ms,
+                key=key,
+                mesh=mesh,
+            )
+            prev = peek(raw).chain_hash
+            sealed.append((number, packer.count, ttl, raw))
+            number += packer.count
+        row = self._streams.ensure(stream)
+        at = stamp.wall_ms or 0
+        for start, count, ttl, raw in sealed:
+            ident = self._packs.add(row.id, start, count, raw, at=at, age=None, ttl=ttl)
+            if not settle:
+                self._count_in(row, Waiting(ident, start, start + count - 1, len(raw), at, ttl, stamp.uptime_ms))
+        row.held, row.hash = number - 1, prev if isinstance(prev, bytes) else None
+        row.uptime_ms = stamp.uptime_ms
+        if settle:
+            row.settled = row.held
+        self._streams.touch(row)
+        return Appended(stream, first)
+
+    def _link(self, stream: Stream) -> Boundary | None:
+        before = [
+            row
+            for row in self._streams
+            if row.stream.source == stream.source
+            and row.stream.audience == stream.audience
+            and row.stream.cls == stream.cls
+            and row.held
+            and row.hash is not None
+        ]
+        if not before:
+            return None
+        last = max(before, key=lambda row: row.stream.epoch)
+        assert last.hash is not None
+        return Boundary(last.stream.epoch, last.held, last.hash)
+
+    # -- handing over and letting go
+
+    def owed(self) -> list[Owed]:
+        """The streams with something unsettled, oldest epoch first, higher priority first."""
+        rows = [self._streams.by_id(ident) for ident, packs in self._index.items() if packs]
+        rows.sort(key=lambda row: (-row.stream.cls.priority, row.stream.epoch, row.stream.audience))
+        return [Owed(row.stream, row.settled + 1, row.held) for row in rows]
+
+    def lanes(self) -> dict[tuple[str, Class], list[Waiting]]:
+        """What is owed, by audience and class."""
+        lanes: dict[tuple[str, Class], list[Waiting]] = {}
+        for ident, packs in self._index.items():
+            stream = self._streams.by_id(ident).stream
+            lanes.setdefault((stream.audience, stream.cls), []).extend(packs)
+        return lanes
+
+    def take(self, stream: Stream, after: int, limit_bytes: int, now: Stamp, loaded_at: float) -> list[Load]:
+        """Packs of `stream` that end after number `after`, in order, about `limit_bytes` of them, at least one.
+
+        Messages whose ttl has run out are taken out of their pack, which still verifies.
+        """
+        row = self._streams.find(stream)
+        if row is None:
+            return []
+        loads: list[Load] = []
+        size = 0
+        packs = self._index.get(row.id, [])
+        for waiting in islice(packs, _first_after(packs, after), None):
+            if loads and size + waiting.size > limit_bytes:
+                break
+            age_ms = waiting.age_ms(now)
+            raw = self._packs.sealed(waiting.id)
+            if waiting.ttl_s is not None and age_ms is not None and age_ms >= waiting.ttl_s * 1000:
+                raw = without_expired(raw, age_ms)
+            loads.append(Load(stream, waiting.first, waiting.last, raw, age_ms, loaded_at))
+            size += waiting.size
+        return loads
+
+    def pack_of(self, stream: Stream, seq: int) -> bytes | None:
+        """The sealed pack with this number, if it is still owed."""
+        row = self._streams.find(stream)
+        packs = self._index.get(row.id, []) if row is not None else []
+        place = _first_after(packs, seq - 1)
+        if place == len(packs) or packs[place].first > seq:
+            return None
+        return self._packs.sealed(packs[place].id)
+
+    def settle(self, settled: Settled) -> list[Waiting]:
+        """A final receipt came: let go of what it covers. Written with the next commit; never urgent."""
+        row = self._streams.find(settled.stream)
+        if row is None or not settled.final or settled.held <= row.settled:
+            return []
+        row.settled = min(settled.held, row.held)
+        packs = self._index.get(row.id, [])
+        done = packs[: _first_after(packs, row.settled)]
+        for waiting in done:
+            self._count_out(waiting)
+        del packs[: len(done)]
+        if not packs:
+            self._index.pop(row.id, None)
+        self._streams.touch(row)
+        return done
+
+
+def without_expired(raw: bytes, age_ms: int) -> bytes:
+    """The pack of this age without the messages whose ttl has run out."""
+    expired = {
+        seq: Removal.EXPIRED
+        for seq, item in peek(raw).messages()
+        if isinstance(item, Message) and item.ttl_s is not None and age_ms - item.offset_ms >= item.ttl_s * 1000
+    }
+    return remove(raw, expired) if expired else raw
+
+
+def _first_after(packs: list[Waiting], after: int) -> int:
+    return bisect_right(packs, after, key=lambda waiting: waiting.last)
+
+
+def _packed(
+    stream: Stream, first: int, messages: Sequence[Message]
+) -> Iterator[tuple[Packer, int | None]]:
+    """Packs that fit a datagram, each with the shortest ttl in it; a message larger than one has its own."""
+    packer = Packer(stream, first)
+    ttl: int | None = None
+    for message in messages:
+        if not packer.add(message):
+            yield packer, ttl
+            packer = Packer(stream, packer.first + packer.count)
+            packer.add(message)
+            ttl = None
+        if message.ttl_s is not None:
+            ttl = message.ttl_s if ttl is None else min(ttl, message.ttl_s)
+    yield packer, ttl

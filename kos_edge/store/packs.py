@@ -1,0 +1,70 @@
+"""The table of packs: appended, read in order of arrival, deleted from the old end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kos_edge.klp.pack import Pack, peek
+from kos_edge.store import sql
+from kos_edge.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One pack as kept. `at` is the wall clock of its commit here in ms, `age_ms` its age on arrival if known."""
+
+    id: int
+    pack: Pack
+    at: int
+    age_ms: int | None
+
+
+class Packs:
+    """Every pack that this node made or received; `bytes` is their size together, `last_id` the newest."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.bytes = 0
+        self.count = 0
+        self.last_id = 0
+        self.load()
+
+    def load(self) -> None:
+        """Count again from the file."""
+        self.bytes, self.count, self.last_id = self._database.execute(sql.PACK_TOTALS).fetchone()
+
+    def add(
+        self, stream: int, first: int, count: int, sealed: bytes, *, at: int, age: int | None, ttl: int | None
+    ) -> int:
+        """Append one pack; inside a transaction. Its id comes back."""
+        cursor = self._database.execute(sql.PACK_ADD, (stream, first, count, at, age, ttl, sealed))
+        assert cursor.lastrowid is not None
+        self.last_id = cursor.lastrowid
+        self.bytes += len(sealed)
+        self.count += 1
+        return self.last_id
+
+    def messages(self) -> int:
+        """How many messages are kept."""
+        return int(self._database.execute(sql.PACK_MESSAGES).fetchone()[0])
+
+    def oldest_at(self) -> int | None:
+        """When the oldest pack was committed here, wall ms; None without any."""
+        row = self._database.execute(sql.PACK_FIRST).fetchone()
+        return None if row is None else int(row[0])
+
+    def sealed(self, ident: int) -> bytes:
+        """The bytes of one pack."""
+        (raw,) = self._database.execute(sql.PACK_ONE, (ident,)).fetchone()
+        return bytes(raw)
+
+    def delete(self, ident: int, size: int) -> None:
+        """Let one pack of `size` bytes go; inside a transaction."""
+        self._database.execute(sql.PACK_DELETE, (ident,))
+        self.bytes -= size
+        self.count -= 1
+
+    def read(self, after: int, limit: int = 64) -> list[Entry]:
+        """Packs after the one with id `after`, in order of arrival."""
+        rows = self._database.execute(sql.PACK_AFTER, (after, limit))
+        return [Entry(ident, peek(bytes(raw)), at, age) for ident, _, _, _, at, age, _, raw in rows]

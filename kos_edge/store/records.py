@@ -1,0 +1,84 @@
+"""Small records: memberships, revocations, invitations, known keys, cursors, dead letters, outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kos_edge.store import sql
+from kos_edge.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that was refused: `message` is its encoded form, `at` wall ms, `reason` of `delivery.wire.Reason`."""
+
+    id: str
+    at: int
+    reason: int
+    topic: str
+    message: bytes
+
+
+class Records:
+    """Everything small. Writing verbs run inside a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self, kind: str) -> dict[bytes, bytes]:
+        """Every record of `kind` by key."""
+        return {bytes(key): bytes(value) for key, value in self._database.execute(sql.RECORDS, (kind,))}
+
+    def put(self, kind: str, key: bytes, value: bytes) -> None:
+        """Set one record."""
+        self._database.execute(sql.RECORD_PUT, (kind, key, value))
+
+    def delete(self, kind: str, key: bytes) -> None:
+        """Forget one record."""
+        self._database.execute(sql.RECORD_DELETE, (kind, key))
+
+    def clear(self, kind: str) -> None:
+        """Forget every record of `kind`."""
+        self._database.execute(sql.RECORDS_CLEAR, (kind,))
+
+    def cursor(self, name: str) -> int | None:
+        """How far the reader `name` has come, as the id of a journal entry; None for a new one."""
+        row = self._database.execute(sql.CURSOR_GET, (name,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def move_cursor(self, name: str, pack: int) -> None:
+        """The reader `name` is done with everything up to the entry `pack`."""
+        self._database.execute(sql.CURSOR_PUT, (name, pack))
+
+    def bury(self, letter: Dead) -> None:
+        """Keep a dead letter."""
+        self._database.execute(sql.DEAD_ADD, (letter.id, letter.at, letter.reason, letter.topic, letter.message))
+
+    def dead(self) -> list[Dead]:
+        """Every dead letter, oldest first."""
+        return [Dead(ident, at, reason, topic, bytes(m)) for ident, at, reason, topic, m in self._database.execute(sql.DEAD_ALL)]
+
+    def dead_count(self) -> int:
+        """How many dead letters there are."""
+        return int(self._database.execute(sql.DEAD_COUNT).fetchone()[0])
+
+    def exhume(self, ident: str) -> Dead | None:
+        """Take a dead letter out."""
+        for letter in self.dead():
+            if letter.id == ident:
+                self._database.execute(sql.DEAD_DELETE, (ident,))
+                return letter
+        return None
+
+    def remember(self, ident: str, value: bytes, at_ms: int) -> None:
+        """Keep the outcome of a command."""
+        self._database.execute(sql.OUTCOME_PUT, (ident, at_ms, value))
+
+    def recall(self, ident: str) -> bytes | None:
+        """The outcome of a command that ran before; None when it did not."""
+        row = self._database.execute(sql.OUTCOME_GET, (ident,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def forget_outcomes(self, before_ms: int) -> None:
+        """Drop outcomes older than `before_ms`."""
+        self._database.execute(sql.OUTCOME_PRUNE, (before_ms,))

@@ -1,0 +1,110 @@
+"""All SQL of the store, and its numbered migrations.
+
+DO add a migration for every change of the schema, and keep the old database as a fixture of the tests.
+DO NOT index `pack`: measured, three B-trees and a commit for every change made 39 kB of writes for one small message;
+one table without an index makes under 8 kB (`benchmarks/store_writes.py`). What needs a position keeps it in memory.
+"""
+
+from __future__ import annotations
+
+PAGE_SIZE = 1024  # bytes; a lone 300-byte message costs 6.7 kB of writes instead of 9.7 kB with 4096
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE stream (
+        id INTEGER PRIMARY KEY,
+        source BLOB NOT NULL,
+        audience TEXT NOT NULL,
+        class INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        held INTEGER NOT NULL DEFAULT 0,     -- highest sequence number held without a gap
+        hash BLOB,                           -- chain hash of the pack that ends there
+        settled INTEGER NOT NULL DEFAULT 0,  -- own streams: up to here a final receipt has come
+        floor INTEGER NOT NULL DEFAULT 0,    -- up to here the data has left the journal
+        floor_hash BLOB,                     -- chain hash of the last pack that left, so that gap proofs outlive it
+        closed INTEGER NOT NULL DEFAULT 0,   -- received streams: the source has no more of it
+        uptime INTEGER NOT NULL DEFAULT 0,   -- own streams: accumulated uptime at the last commit, ms
+        UNIQUE (source, audience, class, epoch)
+    );
+    CREATE TABLE pack (
+        id INTEGER PRIMARY KEY,   -- order of arrival, which is the order of delivery
+        stream INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        at INTEGER NOT NULL,      -- wall clock when it was committed here, ms; for people and retention only
+        age INTEGER,              -- ms since it was sealed, as known on arrival; NULL: unknown
+        ttl INTEGER,              -- shortest ttl of its messages, s; NULL: none
+        sealed BLOB NOT NULL
+    );
+    CREATE TABLE ahead (
+        stream INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        age INTEGER,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (stream, first)
+    ) WITHOUT ROWID;
+    CREATE TABLE dead (
+        id TEXT PRIMARY KEY,      -- message id
+        at INTEGER NOT NULL,
+        reason INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        message BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE cursor (name TEXT PRIMARY KEY, pack INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE outcome (id TEXT PRIMARY KEY, at INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE record (
+        kind TEXT NOT NULL,       -- member, revocation, invitation, allowed
+        key BLOB NOT NULL,
+        value BLOB NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
+    """,
+)
+
+META_GET = "SELECT value FROM meta WHERE key = ?"
+META_PUT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+META_DELETE = "DELETE FROM meta WHERE key = ?"
+
+STREAMS = (
+    "SELECT id, source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime FROM stream ORDER BY epoch"
+)
+STREAM_ADD = "INSERT INTO stream (source, audience, class, epoch) VALUES (?, ?, ?, ?)"
+STREAM_POSITION = "UPDATE stream SET held = ?, hash = ?, settled = ?, floor = ?, floor_hash = ?, closed = ?, uptime = ? WHERE id = ?"
+
+PACK_ADD = "INSERT INTO pack (stream, first, count, at, age, ttl, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)"
+PACK_AFTER = "SELECT id, stream, first, count, at, age, ttl, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
+PACK_SIZES = "SELECT id, stream, first, count, length(sealed), at, ttl FROM pack ORDER BY id"
+PACK_OLDEST = "SELECT id, stream, first, count, at, length(sealed) FROM pack WHERE id > ? ORDER BY id LIMIT ?"
+PACK_MESSAGES = "SELECT coalesce(sum(count), 0) FROM pack"
+PACK_FIRST = "SELECT at FROM pack ORDER BY id LIMIT 1"
+PACK_ONE = "SELECT sealed FROM pack WHERE id = ?"
+PACK_DELETE = "DELETE FROM pack WHERE id = ?"
+PACK_TOTALS = "SELECT coalesce(sum(length(sealed)), 0), count(*), coalesce(max(id), 0) FROM pack"
+
+AHEAD_ADD = "INSERT OR IGNORE INTO ahead (stream, first, count, age, sealed) VALUES (?, ?, ?, ?, ?)"
+AHEAD_ALL = "SELECT stream, first, count FROM ahead"
+AHEAD_GET = "SELECT sealed, age FROM ahead WHERE stream = ? AND first = ?"
+AHEAD_DELETE = "DELETE FROM ahead WHERE stream = ? AND first = ?"
+
+DEAD_ADD = "INSERT OR REPLACE INTO dead (id, at, reason, topic, message) VALUES (?, ?, ?, ?, ?)"
+DEAD_ALL = "SELECT id, at, reason, topic, message FROM dead ORDER BY at, id"
+DEAD_GET = "SELECT topic, message FROM dead WHERE id = ?"
+DEAD_DELETE = "DELETE FROM dead WHERE id = ?"
+DEAD_COUNT = "SELECT count(*) FROM dead"
+
+CURSOR_GET = "SELECT pack FROM cursor WHERE name = ?"
+CURSOR_PUT = "INSERT INTO cursor (name, pack) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET pack = excluded.pack"
+CURSOR_LEAST = "SELECT min(pack) FROM cursor"
+
+OUTCOME_GET = "SELECT value FROM outcome WHERE id = ?"
+OUTCOME_PUT = "INSERT OR REPLACE INTO outcome (id, at, value) VALUES (?, ?, ?)"
+OUTCOME_PRUNE = "DELETE FROM outcome WHERE at < ?"
+
+RECORDS = "SELECT key, value FROM record WHERE kind = ? ORDER BY key"
+RECORD_PUT = (
+    "INSERT INTO record (kind, key, value) VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+)
+RECORD_DELETE = "DELETE FROM record WHERE kind = ? AND key = ?"
+RECORDS_CLEAR = "DELETE FROM record WHERE kind = ?"

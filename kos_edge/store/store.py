@@ -1,0 +1,41 @@
+"""One node's store: the outbox, the journal and the records over one database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kos_edge.store.database import Database
+from kos_edge.store.journal import Journal
+from kos_edge.store.outbox import Outbox
+from kos_edge.store.packs import Packs
+from kos_edge.store.records import Records
+from kos_edge.store.streams import Streams
+
+
+class Store:
+    """Everything durable; used from one thread at a time (`store.writer`)."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.database = Database(path)
+        self.streams = Streams(self.database)
+        self.packs = Packs(self.database)
+        self.outbox = Outbox(self.database, self.streams, self.packs)
+        self.journal = Journal(self.database, self.streams, self.packs)
+        self.records = Records(self.database)
+        self._own = b""
+        self.database.on_commit(self.streams.write, self._reload)
+
+    def own(self, kid: bytes) -> None:
+        """Say whose store this is; counts what is owed."""
+        self._own = kid
+        self.outbox.load(kid)
+
+    def _reload(self) -> None:
+        self.streams.load()
+        self.packs.load()
+        self.journal.load()
+        self.outbox.load(self._own)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()

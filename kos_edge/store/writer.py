@@ -1,0 +1,127 @@
+"""The one writer: a thread that runs jobs against the store and commits them in groups.
+
+Whatever was submitted while a commit was under way shares the next one, so one sync pays for all of it. A job's
+caller hears back only after the sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kos_edge.errors import KosError, Misuse, Unavailable
+from kos_edge.store.store import Store
+
+Result = TypeVar("Result")
+
+GROUP_LIMIT = 512  # jobs in one transaction: bounds how long the first one waits
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[Store], Any]
+    writes: bool
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+class Writer:
+    """Runs jobs on its own thread, or in place when `threaded` is False (simulations: same order every time)."""
+
+    def __init__(self, path: Path | str, *, threaded: bool = True) -> None:
+        self._path = path
+        self._threaded = threaded
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.store: Store = Store(path)
+        self._closed = False
+
+    async def run(self, work: Callable[[Store], Result]) -> Result:
+        """Run `work` in a transaction; returns once it is synced. Raises what `work` raised, or Unavailable."""
+        return await self._submit(work, writes=True)  # type: ignore[no-any-return]
+
+    async def read(self, work: Callable[[Store], Result]) -> Result:
+        """Run `work`, which only reads, between transactions."""
+        return await self._submit(work, writes=False)  # type: ignore[no-any-return]
+
+    async def _submit(self, work: Callable[[Store], Any], *, writes: bool) -> Any:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        loop = asyncio.get_running_loop()
+        job = _Job(work, writes, loop.create_future(), loop)
+        if not self._threaded:
+            self._finish(self._work([job]))
+        else:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="kos-store", daemon=True)
+                self._thread.start()
+            self._jobs.put(job)
+        return await job.future
+
+    async def close(self) -> None:
+        """Finish what was submitted, then close the file."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self.store.close()
+
+    def _serve(self) -> None:
+        ending = False
+        while not ending:
+            group: list[_Job] = []
+            item = self._jobs.get()
+            while item is not None:
+                group.append(item)
+                if len(group) >= GROUP_LIMIT or self._jobs.empty():
+                    break
+                item = self._jobs.get()
+            ending = item is None
+            if group:
+                outcomes = self._work(group)
+                try:
+                    group[0].loop.call_soon_threadsafe(self._finish, outcomes)
+                except RuntimeError:  # the loop is gone: nobody is left to tell
+                    return
+
+    def _work(self, group: list[_Job]) -> list[tuple[_Job, object]]:
+        outcomes: list[tuple[_Job, object]] = []
+        writing = [job for job in group if job.writes]
+        if writing:
+            try:
+                results = self.store.database.transact([self._bind(job) for job in writing])
+            except Exception as error:  # every caller of the group must hear that nothing was committed
+                results = [error] * len(writing)
+            outcomes += zip(writing, results, strict=True)
+        for job in group:
+            if not job.writes:
+                outcomes.append((job, self._try(job)))
+        return outcomes
+
+    def _bind(self, job: _Job) -> Callable[[], object]:
+        return lambda: job.work(self.store)
+
+    def _try(self, job: _Job) -> object:
+        try:
+            return job.work(self.store)
+        except Exception as error:  # handed to the caller, whatever it is
+            return error
+
+    @staticmethod
+    def _finish(outcomes: list[tuple[_Job, object]]) -> None:
+        for job, outcome in outcomes:
+            if job.future.done():
+                continue
+            if isinstance(outcome, KosError):
+                job.future.set_exception(type(outcome)(outcome.message, hint=outcome.hint))
+            elif isinstance(outcome, Exception):
+                job.future.set_exception(Misuse(f"a store job failed: {type(outcome).__name__}: {outcome}"))
+            else:
+                job.future.set_result(outcome)
