@@ -1,0 +1,215 @@
+"""The feed: hands the journal's messages to subscribers, in order, at least once, each at its own pace.
+
+A named subscriber's position is kept in the store, so that it goes on after a restart where it was. A handler that
+raises is given the message again after 1, 5 and 15 seconds; then the message is set aside as a dead letter and the
+subscriber goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+from kos_edge.agents.port import Delivery, Handler
+from kos_edge.clock import Clock
+from kos_edge.delivery.wire import Reason
+from kos_edge.klp.pack import Message, Pack, Position, encode_message
+from kos_edge.klp.topic import check_filter, matches
+from kos_edge.node.uptime import Uptime
+from kos_edge.store.packs import Entry
+from kos_edge.store.records import Dead
+from kos_edge.store.store import Store
+from kos_edge.store.writer import Writer
+
+ATTEMPTS_AFTER_S = (1.0, 5.0, 15.0)  # spec.md 2
+CURSOR_EVERY_S = 1.0  # how often a moved cursor is written; a crash repeats that much, it loses nothing
+CACHED_ENTRIES = 256  # the newest packs, decoded once for all subscribers
+PAGE = 64  # entries read at once
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message of the journal with what a person wants to know of it."""
+
+    entry: int
+    delivery: Delivery
+    pack: Pack
+    message: Message
+
+
+class Feed:
+    """`name_of` gives the name of a kid in the mesh (or its short form)."""
+
+    def __init__(self, writer: Writer, clock: Clock, uptime: Uptime, name_of: Callable[[bytes], str]) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._uptime = uptime
+        self._name_of = name_of
+        self._news = asyncio.Event()
+        self._cache: OrderedDict[int, Entry] = OrderedDict()
+        self.dead = 0
+
+    def announce(self) -> None:
+        """The journal has grown."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def entries(self, after: int) -> list[Entry]:
+        """Entries after `after`, waiting until there is one."""
+        while True:
+            news = self._news
+            page = await self._page(after)
+            if page:
+                return page
+            await news.wait()
+
+    async def _page(self, after: int) -> list[Entry]:
+        if after + 1 in self._cache:
+            page: list[Entry] = []
+            while after + 1 in self._cache and len(page) < PAGE:
+                after += 1
+                page.append(self._cache[after])
+            return page
+        page = await self._writer.read(lambda store: store.packs.read(after, PAGE))
+        for entry in page:
+            self._cache[entry.id] = entry
+            self._cache.move_to_end(entry.id)
+        while len(self._cache) > CACHED_ENTRIES:
+            self._cache.popitem(last=False)
+        return page
+
+    def heard(self, entry: Entry) -> Iterator[Heard]:
+        """The readable messages of an entry, with those that have expired left out."""
+        header = entry.pack.header
+        for seq, item in entry.pack.messages():
+            if not isinstance(item, Message):
+                continue
+            at = None if header.wall_ms is None else (header.wall_ms + item.offset_ms) / 1000
+            left = self._ttl_left(entry, item)
+            if left is not None and left <= 0:
+                continue
+            delivery = Delivery(
+                id=str(Position(entry.pack.stream, seq)),
+                source_kid=header.stream.source,
+                source_name=self._name_of(header.stream.source),
+                topic=item.topic,
+                seq=seq,
+                at=at,
+                payload=item.payload,
+                uncertainty=None if header.uncertainty_ms is None else header.uncertainty_ms / 1000,
+                correlation=item.correlation,
+                ttl_left=left,
+            )
+            yield Heard(entry.id, delivery, entry.pack, item)
+
+    def _ttl_left(self, entry: Entry, message: Message) -> float | None:
+        if message.ttl_s is None:
+            return None
+        wall = self._uptime.wall_ms()
+        since = 0.0 if wall is None or not entry.at else max(0, wall - entry.at) / 1000
+        return message.ttl_s - (entry.age_ms or 0) / 1000 - since
+
+    async def messages(self, after: int, *, follow: bool) -> AsyncIterator[Heard]:
+        """Messages after the entry `after`; with `follow` it waits for more, else it ends."""
+        while True:
+            page = await self.entries(after) if follow else await self._page(after)
+            if not page:
+                return
+            for entry in page:
+                for heard in self.heard(entry):
+                    yield heard
+                after = entry.id
+
+    async def last(self) -> int:
+        """The newest entry's id."""
+        return await self._writer.read(lambda store: store.packs.last_id)
+
+    def subscribe(self, filter: str, handler: Handler, *, name: str) -> Subscriber:
+        """A new subscriber; nothing happens before its `run`. Invalid for an illegal filter."""
+        check_filter(filter)
+        return Subscriber(self, self._writer, self._clock, filter, handler, name)
+
+
+class Subscriber:
+    """One reader of the feed with its own cursor."""
+
+    def __init__(
+        self, feed: Feed, writer: Writer, clock: Clock, filter: str, handler: Handler, name: str
+    ) -> None:
+        self._feed = feed
+        self._writer = writer
+        self._clock = clock
+        self._filter = filter
+        self._handler = handler
+        self._name = name
+        self._done = 0
+        self._written = 0
+        self._written_at = 0.0
+
+    async def run(self) -> None:
+        """Hand messages over until cancelled."""
+        cursor = await self._writer.read(lambda store: store.records.cursor(self._name))
+        if cursor is None:
+            cursor = await self._feed.last()
+            await self._write(cursor)
+        self._done = self._written = cursor
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(CURSOR_EVERY_S if self._done > self._written else None):
+                        page = await self._feed.entries(self._done)
+                except TimeoutError:
+                    await self._write(self._done)
+                    continue
+                for entry in page:
+                    for heard in self._feed.heard(entry):
+                        if matches(self._filter, heard.delivery.topic):
+                            await self._hand_over(heard)
+                    self._done = entry.id
+                if self._clock.monotonic() - self._written_at >= CURSOR_EVERY_S:
+                    await self._write(self._done)
+        finally:
+            if self._done > self._written:
+                await asyncio.shield(self._write(self._done))
+
+    async def _write(self, cursor: int) -> None:
+        name = self._name
+        await self._writer.run(lambda store: store.records.move_cursor(name, cursor))
+        self._written = cursor
+        self._written_at = self._clock.monotonic()
+
+    async def _hand_over(self, heard: Heard) -> None:
+        for pause in (*ATTEMPTS_AFTER_S, None):
+            try:
+                await self._handler(heard.delivery)
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # a handler is somebody's program: whatever it raises, others go on
+                level = logging.WARNING if pause == ATTEMPTS_AFTER_S[0] else logging.DEBUG
+                log.log(level, "%s failed on %s: %s", self._name, heard.delivery.id, error)
+            if pause is not None:
+                await asyncio.sleep(pause)
+        await bury(self._writer, self._feed, heard)
+
+
+async def bury(writer: Writer, feed: Feed, heard: Heard) -> None:
+    """Set a message aside that no attempt got through its handler."""
+    letter = Dead(
+        heard.delivery.id,
+        round((heard.delivery.at or 0) * 1000),
+        int(Reason.HANDLER),
+        heard.delivery.topic,
+        encode_message(heard.message, 0),
+    )
+
+    def work(store: Store) -> None:
+        store.records.bury(letter)
+
+    await writer.run(work)
+    feed.dead += 1

@@ -1,0 +1,192 @@
+"""What a member may ask of this node over a session: hand over packs, compare positions, exchange trust.
+
+Every byte is checked before anything changes; a receipt leaves only after the packs that it names are synced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from kos_edge.clock import Clock
+from kos_edge.delivery.position import Verdict
+from kos_edge.delivery.wire import (
+    Answer,
+    Parcel,
+    Reason,
+    Synced,
+    decode_ship,
+    decode_sync,
+    encode_answer,
+    encode_synced,
+)
+from kos_edge.errors import Invalid, KosError, Unavailable
+from kos_edge.klp.body import Intent
+from kos_edge.klp.pack import Message, Pack, peek
+from kos_edge.mesh.membership import Membership
+from kos_edge.mesh.policy import Action
+from kos_edge.node.trust import Trust
+from kos_edge.node.uptime import Uptime
+from kos_edge.store.journal import Incoming, Intake, malformed_of
+from kos_edge.store.store import Store
+from kos_edge.store.writer import Writer
+from kos_edge.transport.coap import (
+    BAD_REQUEST,
+    CHANGED,
+    NOT_FOUND,
+    POST,
+    SERVICE_UNAVAILABLE,
+    Request,
+    Response,
+)
+from kos_edge.transport.session import Session
+
+KLP_PATH = "/klp"
+SYNC_PATH = "/sync"
+TRUST_PATH = "/trust"
+ANSWER_TOPIC = "kos.answer."  # answers to a command travel where the command was allowed
+WAIT_MS = 1_000  # how long a sender rests when the disk takes nothing
+MAX_PENDING = 256  # shipments between arrival and commit; beyond, the sender is asked to wait
+
+log = logging.getLogger(__name__)
+
+
+class Inbound:
+    """Answers protected requests. `arrived` is told that the journal has grown, `cut_off` that keys are revoked."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        trust: Trust,
+        clock: Clock,
+        uptime: Uptime,
+        *,
+        arrived: Callable[[], None],
+        cut_off: Callable[[list[bytes]], None],
+        save: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._writer = writer
+        self._trust = trust
+        self._clock = clock
+        self._uptime = uptime
+        self._arrived = arrived
+        self._cut_off = cut_off
+        self._save = save
+        self._pending = 0
+        self.counters: Counter[str] = Counter()
+
+    async def answer(self, session: Session, request: Request) -> Response:
+        """The response to a request that the session's keys have opened. Never raises for what a peer sent."""
+        peer = session.peer
+        handler = {KLP_PATH: self._ship, SYNC_PATH: self._sync, TRUST_PATH: self._tell}.get(request.path)
+        if handler is None or request.code != POST or not isinstance(peer, Membership):
+            return Response(NOT_FOUND)
+        try:
+            return Response(CHANGED, await handler(peer, request.payload))
+        except Invalid as error:
+            self.counters["invalid"] += 1
+            log.debug("%s sent what breaks a rule: %s", peer.name, error)
+            return Response(BAD_REQUEST)
+        except KosError as error:
+            log.debug("%s cannot be served now: %s", peer.name, error)
+            return Response(SERVICE_UNAVAILABLE)
+
+    # -- packs
+
+    async def _ship(self, peer: Membership, body: bytes) -> bytes:
+        began = self._clock.monotonic()
+        if self._pending >= MAX_PENDING:
+            return encode_answer(Answer((), wait_ms=WAIT_MS))
+        parcels = decode_ship(body)
+        self._pending += 1
+        try:
+            unknown: list[bytes] = []
+            checked = [item for parcel in parcels if (item := self._admit(parcel, unknown)) is not None]
+            intake = await self._take_in(checked)
+        except Unavailable as error:
+            log.warning("nothing is taken from %s: %s", peer.name, error)
+            return encode_answer(Answer((), wait_ms=WAIT_MS))
+        finally:
+            self._pending -= 1
+        delay = round((self._clock.monotonic() - began) * 1e6)
+        return encode_answer(Answer(tuple(intake.receipts), delay, tuple(dict.fromkeys(unknown))))
+
+    def _admit(self, parcel: Parcel, unknown: list[bytes]) -> Incoming | None:
+        """A parcel whose source is known and whose pack verifies; None for one that is left unanswered."""
+        assert self._trust.mesh is not None
+        try:
+            pack = peek(parcel.pack)
+            source = self._trust.roster.get(pack.stream.source)
+            if source is None:
+                unknown.append(pack.stream.source)
+                return None
+            pack.verify(source.public, self._trust.mesh)
+        except Invalid as error:
+            self.counters["invalid"] += 1
+            log.debug("a pack that breaks a rule: %s", error)
+            return None
+        refused: dict[int, Reason] = malformed_of(pack)
+        if not self._trust.is_mine(pack.stream.audience) or self._trust.revoked(source):
+            refused = dict.fromkeys(range(pack.first, pack.last + 1), Reason.REFUSED)
+        else:
+            refused |= self._denied(pack, source)
+        self.counters["refused"] += len(refused)
+        return Incoming(pack, parcel.age_ms, refused)
+
+    def _denied(self, pack: Pack, source: Membership) -> dict[int, Reason]:
+        """The numbers that the policy does not let this source send here."""
+        own = self._trust.membership
+        assert own is not None
+        denied = {}
+        for seq, item in pack.messages():
+            if isinstance(item, Message):
+                command = isinstance(item.payload, Intent) or item.topic.startswith(ANSWER_TOPIC)
+                action = Action.COMMAND if command else Action.PUBLISH
+                if not self._trust.policy.allows(source, action, item.topic, own):
+                    denied[seq] = Reason.REFUSED
+        return denied
+
+    async def _take_in(self, batch: list[Incoming]) -> Intake:
+        if not batch:
+            return Intake()
+        at_ms = self._uptime.wall_ms() or 0
+
+        def work(store: Store) -> Intake:
+            return store.journal.take_in(batch, at_ms)
+
+        intake = await self._writer.run(work)
+        for verdict, count in intake.verdicts.items():
+            self.counters[verdict.name.lower()] += count
+        self.counters["messages"] += intake.messages
+        if intake.messages:
+            self._arrived()
+        if intake.verdicts.get(Verdict.FORK):
+            log.warning("a fork: one key signed two packs for one place; nothing of it was taken")
+        return intake
+
+    # -- positions
+
+    async def _sync(self, peer: Membership, body: bytes) -> bytes:
+        sync = decode_sync(body)
+        at_ms = self._uptime.wall_ms() or 0
+
+        def work(store: Store) -> Synced:
+            receipts = store.journal.declare(peer.kid, sync.offers, at_ms)
+            return Synced(tuple(receipts), store.journal.highest_epoch(peer.kid))
+
+        before = self._writer.store.packs.last_id
+        synced = await self._writer.run(work)
+        if self._writer.store.packs.last_id != before:
+            self._arrived()
+        return encode_synced(synced)
+
+    # -- trust
+
+    async def _tell(self, peer: Membership, body: bytes) -> bytes:
+        answer, cut_off = self._trust.news_for(body)
+        await self._save()
+        if cut_off:
+            log.info("%s told of %d revocations", peer.name, len(cut_off))
+            self._cut_off(cut_off)
+        return answer

@@ -1,0 +1,242 @@
+"""A link: what this node does over one open session with one member.
+
+It tells and learns revocations, compares positions, and then brings over what is owed, until the session ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from kos_edge.clock import Clock
+from kos_edge.delivery.courier import DATAGRAM_BUDGET, STREAM_BUDGET, Courier, Load, Shipment
+from kos_edge.delivery.receipts import Settled
+from kos_edge.delivery.window import Window
+from kos_edge.delivery.wire import (
+    Answer,
+    Offer,
+    Sync,
+    decode_answer,
+    decode_synced,
+    encode_ship,
+    encode_sync,
+)
+from kos_edge.errors import Invalid, KosError, Unavailable
+from kos_edge.klp.pack import Stream
+from kos_edge.mesh.membership import Membership
+from kos_edge.mesh.policy import is_in
+from kos_edge.node.inbound import KLP_PATH, SYNC_PATH, TRUST_PATH
+from kos_edge.node.settling import Settling
+from kos_edge.node.trust import Trust
+from kos_edge.node.uptime import Uptime
+from kos_edge.store.outbox import Owed
+from kos_edge.store.store import Store
+from kos_edge.store.writer import Writer
+from kos_edge.transport.coap import CHANGED, POST, Request
+from kos_edge.transport.session import Session
+
+STREAM_WINDOW = 8  # requests of 64 kB in flight over TCP: enough for 100 ms at 40 Mbit/s
+DATAGRAM_WINDOW = 128
+STRIKES = 4  # whole retransmission times without any answer before the session counts as dead
+OFFERS = 12  # streams compared in one request, so that it and its answer fit a datagram
+ANSWER_LEAST_S = 5.0  # a late answer still settles something
+TRUST_ROUNDS = 64  # of revocations to catch up with in one go
+ASK_TIMEOUT_S = 8.0  # for a comparison: three retransmissions of a confirmable request would be 30 s, a new session is cheaper
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One session's work. `settled` takes receipts; `news` is set when something new is owed."""
+
+    def __init__(
+        self,
+        session: Session,
+        peer: Membership,
+        *,
+        writer: Writer,
+        trust: Trust,
+        clock: Clock,
+        uptime: Uptime,
+        settling: Settling,
+        cut_off: Callable[[list[bytes]], None],
+        save: Callable[[], Awaitable[None]],
+        keepalive_s: float,
+        handshake: bytes = b"",
+    ) -> None:
+        self.session = session
+        self.peer = peer
+        self.news = asyncio.Event()
+        self.stopped = False
+        datagram = session.address.connection is None
+        self.courier = Courier(
+            DATAGRAM_BUDGET if datagram else STREAM_BUDGET,
+            Window(most=DATAGRAM_WINDOW if datagram else STREAM_WINDOW),
+        )
+        self._writer = writer
+        self._trust = trust
+        self._clock = clock
+        self._uptime = uptime
+        self._settling = settling
+        self._cut_off = cut_off
+        self._save = save
+        self._keepalive_s = keepalive_s
+        self._handshake = handshake
+        self._loaded: dict[Stream, int] = {}
+        self._told: set[bytes] = set()
+        self._flights: set[asyncio.Task[None]] = set()
+
+    @property
+    def carrier(self) -> str:
+        """"udp", "tcp" or "mem"."""
+        return self.session.address.carrier
+
+    async def run(self) -> None:
+        """Work until the session ends. Raises Unavailable when the peer does not answer any more."""
+        try:
+            await self._exchange_trust()
+            await self._compare()
+            await self._carry()
+        finally:
+            for flight in self._flights:
+                flight.cancel()
+            if self._flights:
+                await asyncio.gather(*self._flights, return_exceptions=True)
+
+    # -- opening
+
+    async def _ask(self, path: str, body: bytes) -> bytes:
+        handshake, self._handshake = self._handshake, b""
+        response = await self.session.request(Request(POST, path, body), timeout=ASK_TIMEOUT_S, handshake=handshake)
+        if response.code != CHANGED:
+            raise Unavailable(f"{self.peer.name} answered {response.code >> 5}.{response.code & 31:02d} to {path}")
+        return response.payload
+
+    async def _exchange_trust(self) -> None:
+        for _ in range(TRUST_ROUNDS):
+            answer = await self._ask(TRUST_PATH, self._trust.news_request())
+            owed, cut_off, more = self._trust.take_news(answer)
+            await self._save()
+            self._cut_off(cut_off)
+            if not more:
+                break
+        for raw in owed:
+            await self._ask(TRUST_PATH, self._trust.told(raw))
+
+    async def tell_trust(self) -> None:
+        """Something was revoked or decided: tell the peer now."""
+        with contextlib.suppress(KosError):
+            await self._exchange_trust()
+
+    async def tell_member(self, member: Membership) -> None:
+        """Hand a membership over."""
+        with contextlib.suppress(KosError):
+            await self._ask(TRUST_PATH, self._trust.news_request([member.cwt]))
+
+    async def _compare(self) -> None:
+        """Say what is owed, hear what the peer holds of it: nothing is assumed."""
+        owed = await self._writer.read(self._owed)
+        for start in range(0, len(owed), OFFERS):
+            part = owed[start : start + OFFERS]
+            sync = Sync(tuple(Offer(o.stream, o.first, o.last) for o in part), self._writer.store.outbox.epoch)
+            synced = decode_synced(await self._ask(SYNC_PATH, encode_sync(sync)))
+            if synced.epoch > self._writer.store.outbox.epoch:
+                log.error(
+                    "%s has seen a later start of this node than this one: was its card restored from a copy?",
+                    self.peer.name,
+                )
+            self._settle(self.courier.on_receipts(synced.receipts))
+
+    def _owed(self, store: Store) -> list[Owed]:
+        return [owed for owed in store.outbox.owed() if is_in(self.peer, owed.stream.audience)]
+
+    # -- carrying
+
+    async def _carry(self) -> None:
+        while self.session.closed is None and not self.stopped:
+            self.news.clear()
+            await self._load()
+            now = self._clock.monotonic()
+            for shipment in self.courier.poll(now):
+                flight = asyncio.create_task(self._fly(shipment))
+                self._flights.add(flight)
+                flight.add_done_callback(self._flights.discard)
+            await self._pause()
+            now = self._clock.monotonic()
+            self.courier.on_timer(now)
+            if self.courier.strikes >= STRIKES:
+                self.session.close("the peer does not answer")
+            elif now - self.session.heard_at > self._keepalive_s and self.courier.idle():
+                await self.session.alive(ASK_TIMEOUT_S)
+
+    async def _pause(self) -> None:
+        """Until something happened or the courier's time has come."""
+        timer = self.courier.timer()
+        now = self._clock.monotonic()
+        wait = self._keepalive_s if timer is None else max(0.0, timer - now)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self.news.wait()
+
+    async def _load(self) -> None:
+        if self.courier.room():
+            self.courier.add(await self._writer.read(self._gather))
+
+    def _gather(self, store: Store) -> list[Load]:
+        """What comes next of the streams that this peer is owed, as much as the courier has room for."""
+        room = self.courier.room()
+        loads: list[Load] = []
+        for owed in self._owed(store):
+            after = max(self._loaded.get(owed.stream, 0), owed.first - 1)
+            if room <= 0:
+                break
+            if after < owed.last:
+                now = self._clock.monotonic()
+                found = store.outbox.take(owed.stream, after, room, self._uptime.stamp(), now)
+                if found:
+                    self._loaded[owed.stream] = found[-1].last
+                    self._settling.leaving(owed.stream, found[-1].last)
+                room -= sum(len(load.pack) for load in found)
+                loads += found
+        return loads
+
+    async def _fly(self, shipment: Shipment) -> None:
+        body = encode_ship(self.courier.parcels(shipment, self._clock.monotonic()))
+        timeout = max(ANSWER_LEAST_S, 4 * self.courier.window.rto)
+        try:
+            response = await self.session.request(Request(POST, KLP_PATH, body), confirmable=False, timeout=timeout)
+            if response.code != CHANGED:
+                raise Unavailable("the peer cannot take packs now")
+            answer = decode_answer(response.payload)
+        except (Unavailable, Invalid) as error:
+            log.debug("a shipment to %s failed: %s", self.peer.name, error)
+            self.courier.on_failure(shipment.number, self._clock.monotonic())
+        else:
+            self._settle(self.courier.on_answer(shipment.number, answer, self._clock.monotonic()))
+            await self._introduce(answer)
+        self.news.set()
+
+    async def _introduce(self, answer: Answer) -> None:
+        """Offer the memberships of sources that the peer does not know."""
+        wanted = [kid for kid in answer.unknown_sources if kid not in self._told]
+        self._told.update(wanted)
+        members = [member.cwt for kid in wanted if (member := self._trust.roster.get(kid)) is not None]
+        for cwt in members:
+            with contextlib.suppress(KosError):
+                await self._ask(TRUST_PATH, self._trust.news_request([cwt]))
+
+    def _settle(self, settled: Iterable[Settled]) -> None:
+        self._settling.take(settled)
+
+    def stop(self) -> None:
+        """Carry nothing any more; the session itself goes on."""
+        self.stopped = True
+        self.news.set()
+
+    async def confirm(self) -> None:
+        """Complete the handshake and do nothing else: another session serves this peer."""
+        if self._handshake:
+            await self._exchange_trust()
+

@@ -1,0 +1,292 @@
+"""The node: the only place that builds the parts and joins them.
+
+    async with Node(state) as node: …          inside another program
+    await Node(state).run()                    a daemon's whole life
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kos_edge.agents.agent import Agent
+from kos_edge.agents.host import Host
+from kos_edge.bootstrap.admission import Mode
+from kos_edge.clock import Clock, SystemClock
+from kos_edge.discovery.mdns import Mdns
+from kos_edge.discovery.sighting import Advertisement
+from kos_edge.discovery.static import parse_peer
+from kos_edge.errors import KosError, Misuse, Unavailable
+from kos_edge.mesh.membership import Membership
+from kos_edge.node.addresses import DEFAULT_PORT
+from kos_edge.node.bus import NodeBus, terms_of
+from kos_edge.node.config import Config, load_config
+from kos_edge.node.enrolment import Enrolment
+from kos_edge.node.feed import Feed
+from kos_edge.node.handshakes import Handshakes
+from kos_edge.node.housekeeping import Housekeeping
+from kos_edge.node.inbound import Inbound
+from kos_edge.node.keyfile import read_key
+from kos_edge.node.link import Link
+from kos_edge.node.listening import carriers_for, port_of
+from kos_edge.node.peers import Peers
+from kos_edge.node.publisher import Publisher, Sealer, Terms
+from kos_edge.node.settling import Settling
+from kos_edge.node.statedir import StateDir
+from kos_edge.node.trust import Trust
+from kos_edge.node.uptime import Uptime
+from kos_edge.store.writer import Writer
+from kos_edge.transport.address import Carrier
+from kos_edge.transport.endpoint import Endpoint
+from kos_edge.transport.session import Session
+from kos_edge.transport.udp import UdpCarrier
+
+STORE_NAME = "kos.db"
+
+log = logging.getLogger(__name__)
+
+
+class Node:
+    """One node over one state directory, which it locks while it runs.
+
+    `carriers` makes the node speak over those instead of UDP and TCP sockets: an in-memory network, in tests.
+    Raises Unavailable for a state that is in use or has no node in it, Invalid for a damaged one.
+    """
+
+    def __init__(
+        self,
+        state: Path | str,
+        *,
+        agents: Sequence[Agent] = (),
+        config: Config | None = None,
+        clock: Clock | None = None,
+        carriers: Sequence[Carrier] | None = None,
+        threaded: bool = True,
+        quiet: bool = False,
+    ) -> None:
+        self.state = StateDir.open(Path(state))
+        self.config = load_config(self.state.config_file) if config is None else config
+        self.clock: Clock = clock or SystemClock()
+        self.agent_files: dict[str, str] = {}
+        self._agents = tuple(agents)
+        self._given_carriers = carriers
+        self._threaded = threaded
+        self._quiet = quiet
+        self._stop = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+        self._terms: dict[str, Terms] = {}
+        self.started_at = self.clock.monotonic()
+
+    # -- life
+
+    async def run(self, *, on_ready: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Live until `stop` is called; then agents close, what waits is committed, sessions end."""
+        with self.state.lock():
+            async with self.opened():
+                await self.open_epoch()
+                await self.endpoint.start()
+                await self._live(on_ready)
+
+    def stop(self) -> None:
+        """End `run` in order."""
+        self._stop.set()
+
+    async def __aenter__(self) -> Self:
+        if self._life is not None:
+            raise Misuse("this node runs already")
+        self._life = asyncio.create_task(self.run(on_ready=self._set_ready))
+        ready = asyncio.create_task(self._ready.wait())
+        await asyncio.wait((self._life, ready), return_when=asyncio.FIRST_COMPLETED)
+        if self._life.done():
+            ready.cancel()
+            await self._life
+        return self
+
+    async def _set_ready(self) -> None:
+        self._ready.set()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        assert self._life is not None
+        await self._life
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Build the parts, and take them down in the opposite order; the caller holds the lock."""
+        self.trust = Trust(read_key(self.state.key_file), wall=self.clock.wall)
+        self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded)
+        try:
+            await self.writer.read(lambda store: store.own(self.trust.kid))
+            mode = Mode.OPEN if self.config.admission.open else Mode.APPROVAL if self.config.admission.approval else Mode.CLOSED
+            now = self.clock.monotonic()
+            await self.writer.read(lambda store: self.trust.load(store, now, mode))
+            self._build(await self.writer.read(lambda store: store.outbox.uptime_ms(self.trust.kid)))
+            try:
+                yield
+            finally:
+                await self.endpoint.close()
+        finally:
+            await self.writer.close()
+
+    def _build(self, uptime_ms: int) -> None:
+        self.uptime = Uptime(self.clock, uptime_ms)
+        self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of)
+        self.settling = Settling(self.writer, self.uptime)
+        self.publisher = Publisher(
+            self.writer,
+            self.clock,
+            self.uptime,
+            terms=self._terms_of,
+            sealer=self._sealer,
+            is_all=self.trust.is_all,
+            committed=self._committed,
+        )
+        self.inbound = Inbound(
+            self.writer,
+            self.trust,
+            self.clock,
+            self.uptime,
+            arrived=self.feed.announce,
+            cut_off=self.cut_off,
+            save=self.save,
+        )
+        self.handshakes = Handshakes(self.trust, self.clock, opened=self._opened_by_peer, save=self.save)
+        carriers = self._given_carriers
+        self.endpoint = Endpoint(
+            self._carriers() if carriers is None else carriers,
+            self.handshakes.serve,
+            self.inbound.answer,
+            edhoc_combined=self.handshakes.combined,
+            on_hint=self._hinted,
+            clock=self.clock,
+        )
+        self.handshakes.serve_on(self.endpoint)
+        self.peers = Peers(
+            self.trust,
+            self.clock,
+            self.handshakes,
+            self.writer,
+            new_link=self._new_link,
+            carriers=lambda: frozenset(address.carrier for address in self.endpoint.bound),
+        )
+        self.enrolment = Enrolment(self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh)
+        self.bus = NodeBus(
+            self.clock, self.uptime, self.trust, self.publisher, self.feed, self.settling, self.writer
+        )
+        self.host = Host(self.bus, self._agents)
+        self.housekeeping = Housekeeping(self.writer, self.trust, self.uptime, self.config.journal)
+        self.mdns: Mdns | None = None
+        if self.config.network.mdns and carriers is None and not self._quiet:
+            self.mdns = Mdns(self._heard, named=self.config.network.interfaces)
+
+    async def _live(self, on_ready: Callable[[], Awaitable[None]] | None) -> None:
+        for text in self.config.network.peers:
+            self.peers.add_static(parse_peer(text, DEFAULT_PORT))
+        self.refresh()
+        parts = [self.publisher.run, self.settling.run, self.peers.run, self.enrolment.run, self.housekeeping.run]
+        if self.mdns is not None:
+            parts.append(self.mdns.run)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part(), name=f"kos-edge: {part.__qualname__}") for part in parts]
+            try:
+                await self.host.start()
+                if on_ready is not None:
+                    await on_ready()
+                await self._stop.wait()
+            finally:
+                await self.host.close()
+                await self.publisher.flush()
+                for task in reversed(tasks):
+                    task.cancel()
+
+    async def open_epoch(self) -> None:
+        """Open this process's epoch, without which nothing can be numbered."""
+        if not self.writer.store.outbox.epoch:
+            await self.writer.run(lambda store: store.outbox.open_epoch(os.urandom))
+
+    # -- joints
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The TCP port that this node listens at."""
+        return port_of(self.endpoint.bound, "tcp")
+
+    async def save(self) -> None:
+        """Bring what has changed in the trust to disk."""
+        change = self.trust.pending_changes()
+        if change is not None:
+            await self.writer.run(change)
+
+    def _carriers(self) -> list[Carrier]:
+        """Sockets; a command that only asks once takes any port and no connections."""
+        if self._quiet:
+            return [UdpCarrier([("0.0.0.0", 0), ("::", 0)])]  # noqa: S104
+        return carriers_for(self.config.network, self.state.path)
+
+    def refresh(self) -> None:
+        """Who this node is may have changed: announce it so."""
+        port = port_of(self.endpoint.bound, "udp")
+        if self.mdns is not None and port is not None:
+            self.mdns.advertise(
+                Advertisement(self.trust.kid, self.trust.role, self.trust.mesh, port, self.tcp_port)
+            )
+        self.peers.news()
+
+    def cut_off(self, kids: list[bytes]) -> None:
+        """Keys were revoked: their sessions end."""
+        if kids:
+            self.peers.cut_off(kids)
+
+    def _heard(self, event: object) -> None:
+        self.peers.heard(event)  # type: ignore[arg-type]
+        self.enrolment.news()
+
+    def _terms_of(self, topic: str) -> Terms:
+        terms = self._terms.get(topic)
+        if terms is None:
+            if len(self._terms) >= _TERMS_KEPT:
+                self._terms.clear()
+            terms = self._terms[topic] = terms_of(topic, self.config.topic(topic))
+        return terms
+
+    def _sealer(self) -> Sealer | None:
+        if self.trust.mesh is None or self.trust.membership is None:
+            return None
+        return Sealer(self.trust.key, self.trust.mesh, self.config.queue.max_bytes)
+
+    def _committed(self) -> None:
+        self.feed.announce()
+        self.peers.news()
+
+    def _opened_by_peer(self, session: Session, peer: Membership) -> None:
+        self.peers.opened(session, peer)
+
+    def _hinted(self, session: Session) -> None:
+        self.peers.hinted(session)
+
+    def _new_link(self, session: Session, peer: Membership, message_3: bytes) -> Link:
+        return Link(
+            session,
+            peer,
+            writer=self.writer,
+            trust=self.trust,
+            clock=self.clock,
+            uptime=self.uptime,
+            settling=self.settling,
+            cut_off=self.cut_off,
+            save=self.save,
+            keepalive_s=self.config.network.keepalive_s,
+            handshake=message_3,
+        )
+
+
+_TERMS_KEPT = 4_096  # topics whose settings are kept at hand

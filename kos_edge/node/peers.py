@@ -1,0 +1,367 @@
+"""Peers: whom this node looks for, how it reaches them, and which link serves whom.
+
+Sessions belong to identities. A hub is always wanted; another member is wanted while something is owed to it. A
+lost session comes back by a new handshake: at the same address, at another one, when somebody was found there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from kos_edge.clock import Clock
+from kos_edge.discovery.sighting import Event, Found, Hint, Lost, Trouble
+from kos_edge.discovery.static import look_up
+from kos_edge.errors import Invalid, KosError, Refused, Unavailable
+from kos_edge.mesh.claims import Role
+from kos_edge.mesh.membership import Membership
+from kos_edge.mesh.policy import is_in
+from kos_edge.node.handshakes import Handshakes
+from kos_edge.node.link import Link
+from kos_edge.node.trust import Trust
+from kos_edge.store.store import Store
+from kos_edge.store.writer import Writer
+from kos_edge.transport.address import Address
+from kos_edge.transport.session import Session
+
+RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # pauses between tries at one peer; a power cut ends for all at once
+JITTER = 0.3  # share of a pause that is drawn by lot, so that a thousand nodes do not knock together
+SIMULTANEOUS_S = 5.0  # two handshakes within this time are one meeting: the lower kid's session stays
+LINGER_S = 30.0  # a session that was replaced still answers for so long
+STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
+STREAM_RETRY_S = 30.0  # a peer whose TCP port does not answer is not asked again for so long
+SETTLED_S = 10.0  # a session that lived so long resets the pauses
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What is known of getting to one kid."""
+
+    found: list[Found] = field(default_factory=list)
+    tries: int = 0
+    next_try: float = 0.0
+    trying: bool = False
+    complaint: str = ""
+    stream_after: float = 0.0
+    seen_at: float | None = None
+
+
+class Peers:
+    """Everybody else. `new_link` builds the work for a session; `lost`, `linked` are told of links."""
+
+    def __init__(
+        self,
+        trust: Trust,
+        clock: Clock,
+        handshakes: Handshakes,
+        writer: Writer,
+        *,
+        new_link: Callable[[Session, Membership, bytes], Link],
+        carriers: Callable[[], frozenset[str]],
+        resolve: Callable[[Found], Awaitable[Found]] = look_up,
+    ) -> None:
+        self._trust = trust
+        self._clock = clock
+        self._handshakes = handshakes
+        self._writer = writer
+        self._new_link = new_link
+        self._carriers = carriers
+        self._resolve = resolve
+        self._wake = asyncio.Event()
+        self._known: dict[bytes, _Wanted] = {}
+        self._static: list[tuple[Found, _Wanted]] = []
+        self._links: dict[bytes, Link] = {}
+        self._began: dict[bytes, tuple[float, bool]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self.trouble: str | None = None
+
+    # -- what is known
+
+    @property
+    def links(self) -> dict[bytes, Link]:
+        """The link that serves each connected peer."""
+        return dict(self._links)
+
+    def address_of(self, kid: bytes) -> list[Hint]:
+        """Where the peer is said to be."""
+        known = self._known.get(kid)
+        return [hint for found in known.found for hint in found.addresses] if known else []
+
+    def seen(self) -> dict[bytes, tuple[list[Found], float | None, str]]:
+        """Everybody who was found: what was said of them, when, and what stands in the way."""
+        return {kid: (list(w.found), w.seen_at, w.complaint) for kid, w in self._known.items()}
+
+    def add_static(self, found: Found) -> None:
+        """A peer given by hand."""
+        if found.kid_claimed is None:
+            self._static.append((found, _Wanted(found=[found])))
+        else:
+            self.heard(found)
+        self._wake.set()
+
+    def heard(self, event: Event) -> None:
+        """Discovery says something; nothing of it is trusted before a key was shown."""
+        match event:
+            case Found(kid_claimed=bytes(kid)) if kid != self._trust.kid:
+                known = self._known.setdefault(kid, _Wanted())
+                known.found = [f for f in known.found if f.role is None and f is not event] + [event]
+                known.tries, known.next_try = 0, 0.0
+                known.seen_at = self._clock.wall()
+            case Lost(kid):
+                known = self._known.get(kid, _Wanted())
+                known.found = [f for f in known.found if f.role is None]
+            case Trouble(message, hint):
+                self.trouble = f"{message} ({hint})"
+                log.warning("discovery does not work: %s", self.trouble)
+            case _:
+                self.trouble = None
+        self._wake.set()
+
+    def news(self) -> None:
+        """Something new is owed to somebody."""
+        for link in self._links.values():
+            link.news.set()
+        self._wake.set()
+
+    def tell_trust(self) -> None:
+        """Something was revoked or admitted: every connected peer hears of it now."""
+        for link in self._links.values():
+            self._spawn(link.tell_trust())
+
+    def tell_member(self, member: Membership) -> None:
+        """A membership has changed: its owner hears of it now, if it is connected."""
+        link = self._links.get(member.kid)
+        if link is not None:
+            self._spawn(link.tell_member(member))
+
+    def cut_off(self, kids: list[bytes]) -> None:
+        """These keys are revoked: their sessions end at once."""
+        for session in self._handshakes.endpoint.sessions:
+            if isinstance(session.peer, Membership) and session.peer.kid in kids:
+                session.close("the peer's key is revoked")
+        if kids:
+            self.tell_trust()
+
+    # -- sessions
+
+    def opened(self, session: Session, peer: Membership) -> None:
+        """Somebody has opened a session with us."""
+        self._attach(session, peer, b"", ours=False)
+
+    def hinted(self, session: Session) -> None:
+        """The peer may have forgotten the session: one handshake, while the session lives on."""
+        if isinstance(session.peer, Membership) and self._group is not None:
+            kid = session.peer.kid
+            known = self._known.setdefault(kid, _Wanted())
+            if not known.trying:
+                self._spawn(self._try(kid, known, [session.address]))
+
+    def _attach(self, session: Session, peer: Membership, message_3: bytes, *, ours: bool) -> None:
+        now = self._clock.monotonic()
+        before = self._links.get(peer.kid)
+        if before is not None and before.session.closed is None:
+            began, was_ours = self._began[peer.kid]
+            meeting = now - began < SIMULTANEOUS_S and was_ours is not ours
+            same_carrier = before.carrier == session.address.carrier
+            if meeting and same_carrier and was_ours is (self._trust.kid < peer.kid):
+                self._spawn(self._serve(self._new_link(session, peer, message_3), passive=True))
+                return
+        link = self._new_link(session, peer, message_3)
+        self._links[peer.kid] = link
+        self._began[peer.kid] = (now, ours)
+        if before is not None:
+            self._spawn(self._retire(before))
+        self._spawn(self._serve(link, passive=False))
+
+    async def _retire(self, link: Link) -> None:
+        """A session that was replaced goes on answering for a while, then ends."""
+        link.stop()
+        await asyncio.sleep(LINGER_S)
+        link.session.close("replaced by a newer session")
+
+    async def _serve(self, link: Link, *, passive: bool) -> None:
+        peer = link.peer
+        began = self._clock.monotonic()
+        reason = "it ended"
+        try:
+            if passive:
+                await link.confirm()
+                return
+            log.info("connected to %s over %s", peer.name, link.carrier)
+            await link.run()
+        except KosError as error:
+            reason = error.message
+            link.session.close(reason)
+        finally:
+            if not passive and self._links.get(peer.kid) is link and not link.stopped:
+                del self._links[peer.kid]
+                known = self._known.setdefault(peer.kid, _Wanted())
+                if self._clock.monotonic() - began > SETTLED_S:
+                    known.tries = 0
+                self._postpone(known)
+                log.info("the session with %s is over: %s", peer.name, link.session.closed or reason)
+                self._wake.set()
+
+    # -- reaching out
+
+    async def run(self) -> None:
+        """Reach whoever is wanted, for as long as the node runs."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                while True:
+                    self._wake.clear()
+                    wait = await self._reach_out()
+                    try:
+                        async with asyncio.timeout(wait):
+                            await self._wake.wait()
+                    except TimeoutError:
+                        pass
+            finally:
+                self._group = None
+                for task in self._tasks:
+                    task.cancel()
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        if self._group is None:
+            asyncio.ensure_future(work).cancel()
+            return
+        task = self._group.create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reach_out(self) -> float | None:
+        """Start what is due; seconds until the next is."""
+        if self._trust.membership is None:
+            return None
+        now = self._clock.monotonic()
+        waits: list[float] = []
+        for kid in await self._wanted():
+            known = self._known.setdefault(kid, _Wanted())
+            link = self._links.get(kid)
+            if link is not None:
+                self._consider_stream(kid, known, link, now)
+                continue
+            if not known.found or known.trying:
+                continue
+            if known.next_try <= now:
+                self._spawn(self._try(kid, known))
+            else:
+                waits.append(known.next_try - now)
+        for found, known in self._static:
+            if known.trying or self._is_linked(known):
+                continue
+            if known.next_try <= now:
+                self._spawn(self._try(None, known))
+            else:
+                waits.append(known.next_try - now)
+        return min(waits, default=None)
+
+    def _is_linked(self, known: _Wanted) -> bool:
+        """Whether some link serves the node that a static peer turned out to be."""
+        return any(found.kid_claimed in self._links for found in known.found if found.kid_claimed is not None)
+
+    async def _wanted(self) -> list[bytes]:
+        """The kids to have a link with: hubs, and whoever something is owed to."""
+        own = self._trust.membership
+        assert own is not None
+        hubs = {member.kid for member in self._trust.roster if member.role is Role.HUB}
+        claimed = {
+            kid
+            for kid, known in self._known.items()
+            if any(found.role is Role.HUB and self._in_mesh(found) for found in known.found)
+        }
+        wanted = (hubs | claimed) if own.role is not Role.HUB else set()
+        audiences = await self._writer.read(_owed_audiences)
+        for member in self._trust.roster:
+            if any(is_in(member, audience) for audience in audiences):
+                wanted.add(member.kid)
+        wanted.discard(self._trust.kid)
+        return [kid for kid in sorted(wanted) if not self._is_revoked(kid)]
+
+    def _in_mesh(self, found: Found) -> bool:
+        return found.mesh_prefix is None or found.mesh_prefix == (self._trust.mesh or b"")[:8]
+
+    def _is_revoked(self, kid: bytes) -> bool:
+        member = self._trust.roster.get(kid)
+        return self._trust.revocations.is_revoked(kid) if member is None else self._trust.revoked(member)
+
+    def _consider_stream(self, kid: bytes, known: _Wanted, link: Link, now: float) -> None:
+        """Move to TCP where much is owed and the peer has a port for it."""
+        hints = [hint for found in known.found for hint in found.addresses if hint.tcp_port is not None]
+        if link.carrier != "udp" or known.trying or known.stream_after > now or "tcp" not in self._carriers():
+            return
+        if hints and self._writer.store.outbox.usage.bytes > STREAM_ABOVE:
+            known.stream_after = now + STREAM_RETRY_S
+            addresses = [Address("tcp", hint.host, hint.tcp_port) for hint in hints if hint.tcp_port]
+            self._spawn(self._try(kid, known, addresses))
+
+    async def _try(self, kid: bytes | None, known: _Wanted, addresses: list[Address] | None = None) -> None:
+        """One round over the addresses of one peer."""
+        known.trying = True
+        wanted = kid
+        try:
+            for address in addresses or await self._addresses(known):
+                try:
+                    reached = await self._handshakes.reach(address, kid=wanted)
+                except (Refused, Invalid) as error:
+                    self._complain(known, f"{address}: {error.message}", logging.WARNING)
+                    continue
+                except Unavailable as error:
+                    self._complain(known, f"{address}: {error.message}", logging.DEBUG)
+                    continue
+                known.complaint = ""
+                if wanted is None:
+                    self._recognise(known, reached.peer, address)
+                self._attach(reached.session, reached.peer, reached.message_3, ours=True)
+                return
+            self._postpone(known)
+        finally:
+            known.trying = False
+            self._wake.set()
+
+    def _recognise(self, known: _Wanted, peer: Membership, address: Address) -> None:
+        """A static peer has shown who it is: from now on it is known by its key."""
+        hint = Hint(address.host, address.port, address.port)
+        found = Found(peer.kid, None, None, (hint,))
+        known.found = [*[f for f in known.found if f.kid_claimed is None], found]
+        by_key = self._known.setdefault(peer.kid, _Wanted())
+        by_key.found = [*[f for f in by_key.found if f.role is not None], found]
+
+    async def _addresses(self, known: _Wanted) -> list[Address]:
+        found: list[Found] = []
+        for said in sorted(known.found, key=lambda found: found.priority):
+            try:
+                found.append(await self._resolve(said))
+            except Unavailable as error:
+                self._complain(known, error.message, logging.WARNING)
+        carrier = "udp" if "udp" in self._carriers() else "mem"
+        hints = dict.fromkeys((hint.host, hint.port) for each in found for hint in each.addresses)
+        return [Address(carrier, host, port) for host, port in hints]
+
+    def _postpone(self, known: _Wanted) -> None:
+        pause = RETRY_S[min(known.tries, len(RETRY_S) - 1)]
+        known.tries += 1
+        known.next_try = self._clock.monotonic() + pause * (1 - JITTER * random.random())  # noqa: S311
+
+    def _complain(self, known: _Wanted, text: str, level: int) -> None:
+        log.log(level if text != known.complaint else logging.DEBUG, "%s", text)
+        known.complaint = text
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    """A link or a try that fails ends itself, and nothing else."""
+    try:
+        await work
+    except KosError as error:
+        log.debug("%s", error)
+
+
+def _owed_audiences(store: Store) -> set[str]:
+    return {owed.stream.audience for owed in store.outbox.owed()}

@@ -1,0 +1,215 @@
+"""Publishing: what agents and people hand in is gathered, committed in groups, and acknowledged after the sync."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kos_edge.clock import Clock
+from kos_edge.delivery.linger import Linger
+from kos_edge.errors import Invalid, KosError, Unavailable
+from kos_edge.klp.body import Payload
+from kos_edge.klp.identity import KeyPair
+from kos_edge.klp.pack import MAX_MESSAGE, UDP_BUDGET, Class, Message, Position, encode_message
+from kos_edge.klp.topic import check_topic
+from kos_edge.node.uptime import Uptime
+from kos_edge.store.outbox import Appended, Stamp
+from kos_edge.store.store import Store
+from kos_edge.store.writer import Writer
+
+Lane = tuple[str, Class]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How messages of one topic are treated: from the configuration."""
+
+    audience: str
+    cls: Class
+    linger_s: float
+    ttl_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Who signs, in which mesh, and how much may wait."""
+
+    key: KeyPair
+    mesh: bytes
+    limit_bytes: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    message: Message
+    uptime_ms: int
+    future: asyncio.Future[Position]
+
+
+class Publisher:
+    """One node's way into its own outbox.
+
+    `sealer` gives None while the node belongs to no mesh. `is_all` says whether this node is the whole audience.
+    `committed` is called after each commit.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        clock: Clock,
+        uptime: Uptime,
+        *,
+        terms: Callable[[str], Terms],
+        sealer: Callable[[], Sealer | None],
+        is_all: Callable[[str], bool],
+        committed: Callable[[], None],
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._uptime = uptime
+        self._terms = terms
+        self._sealer = sealer
+        self._is_all = is_all
+        self._committed = committed
+        self._linger: Linger[Lane, _Waiting] = Linger(UDP_BUDGET)
+        self._wake = asyncio.Event()
+        self.accepted = 0
+        self.refused = 0
+        self.commits = 0
+
+    async def publish(
+        self,
+        topic: str,
+        payload: Payload,
+        *,
+        audience: str | None = None,
+        at: float | None = None,
+        ttl_s: int | None = None,
+        correlation: str | None = None,
+        category: str | None = None,
+        linger_s: float | None = None,
+    ) -> Position:
+        """Accept one message: its position, once it is synced. Invalid, Unavailable."""
+        return await self.enqueue(
+            topic,
+            payload,
+            audience=audience,
+            at=at,
+            ttl_s=ttl_s,
+            correlation=correlation,
+            category=category,
+            linger_s=linger_s,
+        )
+
+    def enqueue(
+        self,
+        topic: str,
+        payload: Payload,
+        *,
+        audience: str | None = None,
+        at: float | None = None,
+        ttl_s: int | None = None,
+        correlation: str | None = None,
+        category: str | None = None,
+        linger_s: float | None = None,
+    ) -> asyncio.Future[Position]:
+        """Hand one message in, in order of the calls; the future has its position once it is synced."""
+        check_topic(topic)
+        if self._sealer() is None:
+            raise Unavailable("this node belongs to no mesh yet", hint="kos-edge join TOKEN, or init --role hub")
+        terms = self._terms(topic)
+        now_ms = self._uptime.ms()
+        wall = self._uptime.wall_ms()
+        offset = 0 if at is None or wall is None else round(at * 1000) - wall
+        message = Message(
+            topic,
+            payload,
+            offset_ms=offset,
+            ttl_s=terms.ttl_s if ttl_s is None else ttl_s,
+            category=category,
+            correlation=correlation,
+        )
+        size = len(encode_message(message, 0))
+        if size > MAX_MESSAGE:
+            raise Invalid(
+                f"the message on {topic} has {size} bytes; the limit is {MAX_MESSAGE}",
+                hint="send less, or in parts",
+            )
+        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self._linger.add(
+            (audience or terms.audience, terms.cls),
+            _Waiting(message, now_ms, future),
+            size,
+            terms.linger_s if linger_s is None else linger_s,
+            self._clock.monotonic(),
+        )
+        self._wake.set()
+        return future
+
+    async def run(self) -> None:
+        """Commit what is due, for as long as the node runs; what waits at the end is committed too."""
+        try:
+            while True:
+                due = self._linger.due()
+                now = self._clock.monotonic()
+                if due is not None and due <= now:
+                    await self._commit(self._linger.take(now))
+                    continue
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(None if due is None else due - now):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Commit everything that waits, now."""
+        batches = self._linger.flush()
+        if batches:
+            await self._commit(batches)
+
+    async def _commit(self, batches: dict[Lane, list[_Waiting]]) -> None:
+        sealer = self._sealer()
+        if sealer is None:
+            self._fail(batches, Unavailable("this node has left its mesh", hint="kos-edge join TOKEN"))
+            return
+        stamp = self._uptime.stamp()
+        jobs = [self._writer.run(self._append(sealer, lane, waiting, stamp)) for lane, waiting in batches.items()]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        self.commits += 1
+        for waiting, result in zip(batches.values(), results, strict=True):
+            if isinstance(result, Appended):
+                self.accepted += len(waiting)
+                for number, item in enumerate(waiting, start=result.first):
+                    if not item.future.done():
+                        item.future.set_result(Position(result.stream, number))
+            elif isinstance(result, Exception):
+                self._fail({("", Class()): waiting}, result)
+            else:
+                raise result
+        self._committed()
+
+    def _append(
+        self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp
+    ) -> Callable[[Store], Appended]:
+        base_ms = waiting[0].uptime_ms
+        wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.uptime_ms - base_ms)
+        first = replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms)
+        messages = [
+            replace(item.message, offset_ms=item.message.offset_ms + item.uptime_ms - base_ms) for item in waiting
+        ]
+        whole = self._is_all(lane[0])
+        return lambda store: store.outbox.append(
+            sealer.key, sealer.mesh, lane, messages, first, settle=whole, limit_bytes=sealer.limit_bytes
+        )
+
+    def _fail(self, batches: dict[Lane, list[_Waiting]], error: Exception) -> None:
+        for waiting in batches.values():
+            self.refused += len(waiting)
+            for item in waiting:
+                if not item.future.done():
+                    copy = type(error)(error.message, hint=error.hint) if isinstance(error, KosError) else error
+                    item.future.set_exception(copy)

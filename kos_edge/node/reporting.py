@@ -1,0 +1,294 @@
+"""A node's state as the reports of `control.reports`: values for people and tools, read from the parts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kos_edge.bootstrap.admission import Admission
+from kos_edge.control.reports import (
+    AgentReport,
+    DeadLetter,
+    Delivered,
+    JournalReport,
+    LaneReport,
+    MemberReport,
+    PeerReport,
+    QueueReport,
+    TrafficReport,
+)
+from kos_edge.delivery.wire import Reason
+from kos_edge.discovery.sighting import Found
+from kos_edge.errors import Refused
+from kos_edge.klp.body import Data
+from kos_edge.klp.body import to_json as body_to_json
+from kos_edge.klp.identity import kid_text
+from kos_edge.klp.jsonform import time_text as time_text_ms
+from kos_edge.klp.jsonform import to_json as value_to_json
+from kos_edge.klp.pack import Message, Position
+from kos_edge.klp.message import decode_message
+from kos_edge.mesh.membership import Membership
+from kos_edge.node.feed import Heard
+from kos_edge.node.initialize import RECOVERY_NAME
+from kos_edge.node.node import Node
+from kos_edge.node.trust import Trust
+from kos_edge.store.records import Dead
+from kos_edge.store.store import Store
+
+
+Word = Literal["none", "waiting", "pending", "member", "revoked", "expired"]
+
+
+def time_text(seconds: float) -> str:
+    """RFC 3339 UTC."""
+    return time_text_ms(round(seconds * 1000))
+
+
+def ago(node: Node, seconds: float) -> str | None:
+    """The time that was so many seconds ago; None while the clock is not set."""
+    wall = node.uptime.wall_ms()
+    return None if wall is None else time_text(wall / 1000 - seconds)
+
+
+def admission_of(node: Node) -> Admission:
+    """What decides about newcomers here. Raises Refused where this is no hub."""
+    if node.trust.admission is None:
+        raise Refused("this node admits nobody: it is no hub", hint="do it on the hub: kos-edge peers shows it")
+    return node.trust.admission
+
+
+def membership_word(trust: Trust, waiting_for_person: bool) -> Word:
+    """One word on this node's membership."""
+    if trust.membership is None:
+        return "none" if trust.wish is None else "pending" if waiting_for_person else "waiting"
+    if trust.revoked(trust.membership):
+        return "revoked"
+    return "expired" if trust.membership.expired_at(trust.at()) else "member"
+
+
+def member(found: Membership) -> MemberReport:
+    """A member."""
+    return MemberReport(
+        kid=kid_text(found.kid, found.namespace),
+        public=found.public.hex(),
+        name=found.name,
+        role=found.role.text,
+        expires_at=time_text(found.not_after),
+    )
+
+
+def peers(node: Node) -> list[PeerReport]:
+    """Members by name, then those that were only seen."""
+    trust = node.trust
+    links = node.peers.links
+    seen = node.peers.seen()
+    reports = []
+    for found in trust.roster:
+        if found.kid == trust.kid:
+            continue
+        link = links.get(found.kid)
+        standing = "revoked" if trust.revoked(found) else "expired" if found.expired_at(trust.at()) else "member"
+        hints = node.peers.address_of(found.kid)
+        address = str(link.session.address) if link else next((f"{h.host}:{h.port}" for h in hints), None)
+        reports.append(
+            PeerReport(
+                kid=kid_text(found.kid, found.namespace),
+                name=found.name,
+                role=found.role.text,
+                standing=standing,  # type: ignore[typeddict-item]
+                connected=link is not None,
+                carrier=link.carrier if link else None,
+                address=address,
+                round_trip_s=link.courier.window.smoothed if link else None,
+                last_seen_at=ago(node, node.clock.monotonic() - link.session.heard_at) if link else _seen_at(seen, found.kid),
+                found_by="mdns" if found.kid in seen else None,
+                expires_at=time_text(found.not_after),
+            )
+        )
+    for kid in sorted(set(seen) - {found.kid for found in trust.roster}):
+        sightings, at, _ = seen[kid]
+        hints = [hint for sighting in sightings for hint in sighting.addresses]
+        role = next((s.role.text for s in sightings if s.role is not None), None)
+        reports.append(
+            PeerReport(
+                kid=kid_text(kid),
+                name=None,
+                role=role,
+                standing="seen",
+                connected=False,
+                carrier=None,
+                address=next((f"{hint.host}:{hint.port}" for hint in hints), None),
+                round_trip_s=None,
+                last_seen_at=None if at is None else time_text(at),
+                found_by="mdns",
+                expires_at=None,
+            )
+        )
+    return reports
+
+
+def _seen_at(seen: dict[bytes, tuple[list[Found], float | None, str]], kid: bytes) -> str | None:
+    at = seen[kid][1] if kid in seen else None
+    return None if at is None else time_text(at)
+
+
+async def queue(node: Node) -> QueueReport:
+    """The outbox, lane by lane."""
+
+    def work(store: Store) -> tuple[list[LaneReport], int, int, int, str | None]:
+        lanes = []
+        for (audience, cls), waiting in store.outbox.lanes().items():
+            oldest = min((each.at_ms for each in waiting if each.at_ms), default=None)
+            lanes.append(
+                LaneReport(
+                    audience=audience,
+                    priority=cls.priority.name.lower(),
+                    durable=cls.durable,
+                    order="fresh-first" if cls.fresh else "in-order",
+                    messages=sum(each.last - each.first + 1 for each in waiting),
+                    bytes=sum(each.size for each in waiting),
+                    oldest_at=None if oldest is None else time_text_ms(oldest),
+                )
+            )
+        usage = store.outbox.usage
+        oldest_of_all = min((lane["oldest_at"] for lane in lanes if lane["oldest_at"]), default=None)
+        return lanes, usage.messages, usage.bytes, store.records.dead_count(), oldest_of_all
+
+    lanes, messages, size, dead, oldest = await node.writer.read(work)
+    return QueueReport(
+        messages=messages,
+        bytes=size,
+        limit_messages=node.config.queue.max_messages,
+        limit_bytes=node.config.queue.max_bytes,
+        oldest_at=oldest,
+        in_flight=sum(link.courier.in_flight for link in node.peers.links.values()),
+        dead=dead,
+        lanes=lanes,
+    )
+
+
+async def journal(node: Node) -> JournalReport:
+    """What is kept."""
+
+    def work(store: Store) -> tuple[int, int, int | None]:
+        return store.packs.messages(), store.packs.bytes, store.packs.oldest_at()
+
+    messages, size, oldest = await node.writer.read(work)
+    return JournalReport(
+        messages=messages,
+        bytes=size,
+        oldest_at=None if not oldest else time_text_ms(oldest),
+        limit_bytes=node.config.journal.max_bytes,
+        limit_age_s=node.config.journal.keep_for_s,
+    )
+
+
+def agents(node: Node) -> list[AgentReport]:
+    """The agents that run here."""
+    reports = []
+    for name, status in node.host.status().items():
+        errors = sum(function.errors for function in status.functions)
+        last = next((f.last_error for f in status.functions if f.last_error), None)
+        reports.append(
+            AgentReport(
+                name=name,
+                file=node.agent_files.get(name),
+                state=status.state,
+                published=sum(function.published for function in status.functions),
+                errors=errors,
+                last_error=last or status.reason,
+            )
+        )
+    return reports
+
+
+def traffic(node: Node) -> TrafficReport:
+    """What this start of the node has sent and received."""
+    latency = node.settling.latency
+    return TrafficReport(
+        accepted=node.publisher.accepted,
+        refused=node.publisher.refused,
+        commits=node.publisher.commits,
+        settled=node.settling.delivered,
+        received=node.inbound.counters["messages"],
+        duplicates=node.inbound.counters["duplicate"],
+        invalid=node.inbound.counters["invalid"],
+        handshakes=node.handshakes.succeeded + node.handshakes.answered,
+        handshakes_failed=node.handshakes.failed,
+        p50_s=latency.percentile(0.5),
+        p99_s=latency.percentile(0.99),
+        latency_buckets=list(latency.buckets),
+    )
+
+
+def warnings(node: Node) -> list[str]:
+    """What a person should do something about."""
+    found = []
+    if (node.state.path / RECOVERY_NAME).exists():
+        found.append(
+            f"the mesh's recovery file is still on this machine: move {node.state.path / RECOVERY_NAME} to a safe place"
+        )
+    if node.trust.admission is not None and node.config.admission.open:
+        found.append("admission is open: everybody who finds this hub becomes a member")
+    if node.peers.trouble:
+        found.append(f"discovery does not work: {node.peers.trouble}")
+    if node.uptime.wall_ms() is None:
+        found.append("this machine's clock is not set; messages carry no time until it is")
+    return found
+
+
+def delivered(node: Node, heard: Heard) -> Delivered:
+    """One message as `tail` and `export` print it."""
+    delivery = heard.delivery
+    payload = delivery.payload
+    member = node.trust.roster.get(delivery.source_kid)
+    units = payload.units() if isinstance(payload, Data) else None
+    report = Delivered(
+        id=delivery.id,
+        source=kid_text(delivery.source_kid, member.namespace if member else "device"),
+        name=member.name if member else None,
+        topic=delivery.topic,
+        seq=delivery.seq,
+        at=None if delivery.at is None else time_text(delivery.at),
+        type=payload.NAME,
+        body=value_to_json(payload.value()) if isinstance(payload, Data) else body_to_json(payload),
+    )
+    if isinstance(units, str):
+        report["unit"] = units
+    elif units:
+        report["unit"] = {name: unit for name, unit in units.items() if unit is not None}
+    return report
+
+
+def message_of(letter: Dead) -> Message:
+    """The message in a dead letter."""
+    return decode_message(letter.message, (letter.topic,))
+
+
+def audience_of(ident: str) -> str:
+    """Whom a message was for, by its id."""
+    return Position.parse(ident).stream.audience
+
+
+def dead_letter(letter: Dead) -> DeadLetter:
+    """A dead letter as `queue dead` prints it."""
+    payload = message_of(letter).payload
+    return DeadLetter(
+        id=letter.id,
+        topic=letter.topic,
+        at=None,
+        died_at=time_text_ms(letter.at) if letter.at else None,
+        reason=_REASONS.get(letter.reason, f"refused, reason {letter.reason}"),
+        attempts=1,
+        body=value_to_json(payload.value()) if isinstance(payload, Data) else body_to_json(payload),
+    )
+
+
+_REASONS = {
+    int(Reason.DROPPED): "dropped by a limit",
+    int(Reason.EXPIRED): "its ttl ran out",
+    int(Reason.REFUSED): "the receiver's policy does not allow it",
+    int(Reason.DAMAGED): "damaged",
+    int(Reason.MALFORMED): "it breaks the grammar of messages",
+    int(Reason.FORKED): "another message was signed for its place",
+    int(Reason.HANDLER): "its handler failed at every attempt",
+}

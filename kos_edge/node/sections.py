@@ -1,0 +1,145 @@
+"""What can be set, table by table: every key with its type, its default and its explanation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kos_edge.klp.stream import check_audience
+from kos_edge.node.addresses import parse_listen, parse_peer
+from kos_edge.node.settings import DURATION, FLAG, SIZE, choice, count, listing, setting, text
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection:
+    """``[node]``: what runs here."""
+
+    agents: tuple[str, ...] = setting(
+        listing(text("a path")),
+        (),
+        "Agent files that `kos-edge run` starts beside those it is given; relative to this file.",
+    )
+    stop_timeout_s: float = setting(
+        DURATION, 5.0, "How long agents get to close their hardware when the daemon stops."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSection:
+    """``[network]``: where this node listens and whom it looks for."""
+
+    listen: tuple[str, ...] = setting(
+        listing(text('an address such as "0.0.0.0:5683", "[::]:5683" or ":5683"', parse_listen)),
+        (),
+        "Addresses for UDP and TCP. Empty: every address, on port 5683 or, where that is taken, on a free\n"
+        "one that is kept for the next start. An address given here that is taken is an error.",
+    )
+    interfaces: tuple[str, ...] = setting(
+        listing(text("the name of an interface")),
+        (),
+        "Look for others on these interfaces only. Empty: on all but those that containers make\n"
+        "(docker*, br-*, veth*, cni*, virbr*, lxc*).",
+    )
+    mdns: bool = setting(FLAG, True, "Find others, and be found, by mDNS (_kos-edge._udp).")
+    peers: tuple[str, ...] = setting(
+        listing(text('an address such as "10.0.0.5:5683" or "hub.local:5683"', parse_peer)),
+        (),
+        "Nodes to try besides those found; their keys are checked as those of any other.",
+    )
+    keepalive_s: float = setting(
+        DURATION, 30.0, "A silent session is tried after this time, and given up after three of them."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSection:
+    """``[queue]``: what this node owes others and has not yet handed over."""
+
+    max_messages: int = setting(count(), 1_000_000, "At this many messages, new ones are refused.")
+    max_bytes: int = setting(SIZE, 512_000_000, "At this size, new messages are refused.")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSection:
+    """``[journal]``: what this node has received or kept; only what is delivered is ever removed."""
+
+    keep_for_s: float = setting(DURATION, 604_800.0, "Delivered messages older than this are removed.")
+    max_bytes: int = setting(SIZE, 1_000_000_000, "Above this size the oldest delivered ones are removed.")
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSection:
+    """``[admission]``: how a hub treats newcomers that bring no invitation and are not known."""
+
+    approval: bool = setting(
+        FLAG,
+        True,
+        "Let them wait for a person: `kos-edge pending`, `kos-edge admit`. With false they are refused.",
+    )
+    open: bool = setting(
+        FLAG, False, "Admit everybody. For demonstrations and tests only; the daemon warns at every start."
+    )
+    membership_s: float = setting(
+        DURATION, 31_536_000.0, "How long a new membership is valid before it is renewed."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogSection:
+    """``[log]``: what the daemon writes to standard error."""
+
+    level: str = setting(choice("debug", "info", "warning", "error"), "info", "From which weight on.")
+    format: str = setting(choice("text", "json"), "text", "Lines for people, or one JSON object a line.")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSettings:
+    """``[topic."air.#"]``: how messages published here on a topic travel."""
+
+    durability: str = setting(
+        choice("durable", "volatile"),
+        "durable",
+        "durable: on disk here before it counts as published, and kept until the receiver has it on disk.\n"
+        "volatile: in memory, sent at once, lost with the process or the link.",
+    )
+    priority: str = setting(
+        choice("low", "normal", "high", "critical"), "normal", "Which goes first when the link is slow."
+    )
+    order: str = setting(
+        choice("in-order", "fresh-first"),
+        "in-order",
+        "fresh-first: after an outage the newest goes first, and what comes after it is marked late.",
+    )
+    audience: str = setting(
+        text(
+            '"hub", "edge", "relay", "operator", "all", "group:NAME" or "kid:" and 32 hex digits',
+            check_audience,
+        ),
+        "hub",
+        "Who gets it: a role, everybody, a group or one node.",
+    )
+    linger_s: float | None = setting(
+        DURATION,
+        None,
+        "How long a message may wait for others to share its write to disk. By default 100ms, and 0 where\n"
+        "the priority is critical. Seconds save a memory card.",
+        sample='"100ms"',
+    )
+    ttl_s: float | None = setting(
+        DURATION, None, "How long a message is worth delivering. By default for ever.", sample='"1h"'
+    )
+    max_messages: int | None = setting(
+        count(),
+        None,
+        "At most so many messages of one topic wait in the queue; new ones are then refused.",
+        sample="100000",
+    )
+    max_bytes: int | None = setting(
+        SIZE, None, "The same for their size. By default only [queue] limits them.", sample='"64MB"'
+    )
+
+    @property
+    def effective_linger_s(self) -> float:
+        """Seconds that a message may wait for its commit."""
+        if self.linger_s is not None:
+            return self.linger_s
+        return 0.0 if self.priority == "critical" else 0.1

@@ -1,0 +1,318 @@
+"""What this node knows of who is who: its key, its membership, the mesh's members, revocations and policy.
+
+Values live in memory and are written to the store whenever they change; a hub's decisions are on disk before the
+answer that tells of them leaves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from kos_edge.bootstrap.admission import Admission, Mode
+from kos_edge.errors import Invalid, KosError, Refused, Unavailable
+from kos_edge.klp import cbor
+from kos_edge.klp.identity import KeyPair, fingerprint_words
+from kos_edge.mesh.claims import Role
+from kos_edge.mesh.invitation import Invitations
+from kos_edge.mesh.issuer import Issuer
+from kos_edge.mesh.known_keys import KnownKeys
+from kos_edge.mesh.membership import MAX_MEMBERSHIP, Membership, verify_membership
+from kos_edge.mesh.policy import DENY_ALL, Policy, is_in, verify_policy
+from kos_edge.mesh.revocation import Revocations, read_numbers
+from kos_edge.mesh.roster import Roster
+from kos_edge.node.uptime import FLOOR_S
+from kos_edge.store.store import Store
+
+MEMBER = "member"
+MAX_NEWS = 8  # signed objects in one answer of POST /trust; more follow in the next
+NEWS_BYTES = 900  # of them, so that the answer fits one datagram
+
+Change = Callable[[Store], None]
+
+
+class Trust:
+    """One node's view of its mesh. `at()` is its time floor: wall seconds, None while the clock is not set."""
+
+    def __init__(self, key: KeyPair, *, wall: Callable[[], float] = time.time) -> None:
+        self.key = key
+        self._wall = wall
+        self.mesh: bytes | None = None
+        self.name = ""
+        self.role = Role.EDGE
+        self.membership: Membership | None = None
+        self.revocations = Revocations(bytes(32))
+        self.roster = Roster()
+        self.policy: Policy = DENY_ALL
+        self.admission: Admission | None = None
+        self.wish: dict[str, str] | None = None
+        self._changes: list[Change] = []
+
+    # -- reading
+
+    def at(self) -> float | None:
+        """The time floor in seconds since 1970; None while this machine's clock is certainly wrong."""
+        wall = self._wall()
+        return wall if wall >= FLOOR_S else None
+
+    @property
+    def kid(self) -> bytes:
+        return self.key.kid
+
+    @property
+    def words(self) -> str:
+        """The fingerprint of this node's key, for a person."""
+        return fingerprint_words(self.key.public)
+
+    @property
+    def is_member(self) -> bool:
+        return self.membership is not None and not self.revoked(self.membership)
+
+    def revoked(self, member: Membership) -> bool:
+        """Whether the key of this member is revoked, as far as this node has heard."""
+        return self.revocations.is_revoked(member.kid, member.standing)
+
+    def name_of(self, kid: bytes) -> str:
+        """A member's name, or the beginning of its kid."""
+        member = self.roster.get(kid)
+        return member.name if member is not None else kid.hex()[:8]
+
+    def is_mine(self, audience: str) -> bool:
+        """Whether this node belongs to the audience."""
+        return self.membership is not None and is_in(self.membership, audience)
+
+    def is_all(self, audience: str) -> bool:
+        """Whether this node is the whole audience, so that nothing is owed to anybody else."""
+        if self.membership is None:
+            return False
+        if audience == f"kid:{self.kid.hex()}":
+            return True
+        return audience == "hub" and self.membership.role is Role.HUB
+
+    def check(self, cwt: bytes) -> Membership:
+        """A membership of this mesh, verified. Raises Invalid, Refused."""
+        if self.mesh is None:
+            raise Unavailable("this node belongs to no mesh yet", hint="kos-edge join TOKEN")
+        return verify_membership(cwt, self.mesh, at=self.at(), revoked=self.revocations.is_revoked)
+
+    # -- changing
+
+    def learn(self, member: Membership) -> bool:
+        """Take a verified membership into the roster; True when it was news."""
+        if not self.roster.add(member):
+            return False
+        self.save(member)
+        if member.kid == self.kid:
+            self._become(member)
+        return True
+
+    def become(self, mesh: bytes, member: Membership) -> None:
+        """This node is a member of `mesh` now."""
+        if self.mesh != mesh:
+            self._enter(mesh)
+        self._become(member)
+        self.roster.add(member)
+        self.save(member)
+        self.want(None)
+
+    def want(self, wish: dict[str, str] | None) -> None:
+        """Remember what a `join` that found no hub wanted (`token` or `mesh`), or forget it."""
+        self.wish = wish
+        value = None if wish is None else cbor.encode(wish)
+        self._changes.append(lambda store: store.database.put("wish", value))
+
+    def leave(self) -> None:
+        """Forget the mesh: membership, members, revocations, policy, wish. The key stays."""
+        self.mesh = self.membership = self.admission = self.wish = None
+        self.roster, self.policy = Roster(), DENY_ALL
+
+        def work(store: Store) -> None:
+            for key in ("mesh", "membership", "wish", "policy", "revocations", "invitations", "allowed"):
+                store.database.put(key, None)
+            store.records.clear(MEMBER)
+
+        self._changes.append(work)
+
+    def set_policy(self, raw: bytes) -> bool:
+        """Take a signed policy if it outranks the one in force."""
+        if self.mesh is None:
+            return False
+        policy = verify_policy(raw, self.mesh, revoked=self.revocations.is_revoked)
+        if self.policy is not DENY_ALL and policy.rank <= self.policy.rank:
+            return False
+        self.policy = policy
+        self._changes.append(lambda store: store.database.put("policy", raw))
+        return True
+
+    def _enter(self, mesh: bytes) -> None:
+        self.mesh = mesh
+        self.revocations = Revocations(mesh)
+        self.roster = Roster(self.revocations.is_revoked)
+        self._changes.append(lambda store: store.database.put("mesh", mesh))
+
+    def _become(self, member: Membership) -> None:
+        self.membership, self.name, self.role = member, member.name, member.role
+        self._changes.append(lambda store: store.database.put("membership", member.cwt))
+
+    def save(self, member: Membership) -> None:
+        """A membership in the roster goes to disk."""
+        self._changes.append(lambda store: store.records.put(MEMBER, member.kid, member.cwt))
+
+    def issue(self, mode: Mode) -> Admission:
+        """Make this hub decide about newcomers. Its key must have an issuer's membership."""
+        assert self.membership is not None
+        assert self.mesh is not None
+        issuer = Issuer(self.key, self.membership, self.mesh, self.roster, self.revocations)
+        self.admission = Admission(issuer, Invitations(self.mesh, self.kid), KnownKeys(), mode=mode)
+        return self.admission
+
+    def save_admission(self, now: float) -> None:
+        """Invitations, known keys and revocations have changed."""
+        admission = self.admission
+        if admission is None:
+            return
+        invitations, allowed = admission.invitations.to_wire(now), admission.known_keys.to_wire()
+
+        def work(store: Store) -> None:
+            store.database.put("invitations", invitations)
+            store.database.put("allowed", allowed)
+
+        self._changes.append(work)
+        self.save_revocations()
+
+    def save_revocations(self) -> None:
+        """Revocations have changed."""
+        revocations = self.revocations.to_wire()
+        self._changes.append(lambda store: store.database.put("revocations", revocations))
+
+    # -- the store
+
+    def pending_changes(self) -> Change | None:
+        """What has changed since the last call, as one job for the store; None for nothing."""
+        if not self._changes:
+            return None
+        changes, self._changes = self._changes, []
+
+        def work(store: Store) -> None:
+            for change in changes:
+                change(store)
+
+        return work
+
+    def load(self, store: Store, now: float, mode: Mode = Mode.CLOSED) -> None:
+        """Read everything from the store; a hub becomes an issuer again. Raises Invalid for a damaged record."""
+        database = store.database
+        name, role = database.get("name"), database.get("role")
+        self.name = "" if name is None else name.decode()
+        self.role = Role.EDGE if role is None else Role.parse(role.decode())
+        wish = database.get("wish")
+        self.wish = None if wish is None else dict(cbor.decode(wish))
+        mesh = database.get("mesh")
+        if mesh is None:
+            return
+        self._enter(mesh)
+        revocations = database.get("revocations")
+        if revocations is not None:
+            self.revocations = Revocations.from_wire(revocations, mesh)
+            self.roster = Roster(self.revocations.is_revoked)
+        for cwt in store.records.all(MEMBER).values():
+            self.roster.add(verify_membership(cwt, mesh, at=self.at()))
+        own = database.get("membership")
+        if own is not None:
+            self._become(verify_membership(own, mesh, at=self.at()))
+        policy = database.get("policy")
+        if policy is not None:
+            self.policy = verify_policy(policy, mesh)
+        if self.membership is not None and self.membership.can_issue:
+            admission = self.issue(mode)
+            invitations, allowed = database.get("invitations"), database.get("allowed")
+            if invitations is not None:
+                admission.invitations = Invitations.from_wire(invitations, mesh, self.kid, now=now)
+            if allowed is not None:
+                admission.known_keys = KnownKeys.from_wire(allowed)
+        self._changes.clear()
+
+    # -- what members tell each other: POST /trust
+
+    def news_request(self, offer: Iterable[bytes] = ()) -> bytes:
+        """The body of `POST /trust`: what we have heard, and memberships that the other side asked for."""
+        body: dict[int, object] = {1: self._numbers(), 4: self.policy.number}
+        offered = list(offer)
+        if offered:
+            body[3] = offered
+        return cbor.encode(body)
+
+    def _numbers(self) -> object:
+        return {kid: [number, mark] for kid, (number, mark) in self.revocations.numbers().items()}
+
+    def told(self, revocation: bytes) -> bytes:
+        """The body of a `POST /trust` that hands one revocation over."""
+        return cbor.encode({1: self._numbers(), 2: [revocation], 4: self.policy.number})
+
+    def news_for(self, body: bytes) -> tuple[bytes, list[bytes]]:
+        """Answer a `POST /trust`: what the other has not heard yet; and the kids that are revoked by what it told.
+
+        Raises Invalid; what was good before the fault is kept.
+        """
+        wire = cbor.decode(body)
+        if type(wire) is not dict:
+            raise Invalid("what is told to /trust is a map")
+        cut_off = self._take(wire)
+        numbers = read_numbers(wire.get(1, {}))
+        news: list[bytes] = []
+        size = 0
+        for raw in self.revocations.since(numbers):
+            if news and (len(news) >= MAX_NEWS or size + len(raw) > NEWS_BYTES):
+                break
+            news.append(raw)
+            size += len(raw)
+        answer: dict[int, object] = {1: self._numbers(), 2: news}
+        theirs = wire.get(4, 0)
+        if self.policy.raw and type(theirs) is int and theirs < self.policy.number and not news:
+            answer[5] = self.policy.raw
+        return cbor.encode(answer), cut_off
+
+    def take_news(self, body: bytes) -> tuple[list[bytes], list[bytes], bool]:
+        """Read the answer of a `POST /trust`.
+
+        Returns what the other side has not heard yet, the kids that are cut off by what it told, and whether there
+        may be more to ask for.
+        """
+        wire = cbor.decode(body)
+        if type(wire) is not dict:
+            raise Invalid("an answer of /trust is a map")
+        cut_off = self._take(wire)
+        owed = self.revocations.since(read_numbers(wire.get(1, {})))
+        return owed, cut_off, bool(wire.get(2))
+
+    def _take(self, wire: dict[object, object]) -> list[bytes]:
+        """Merge revocations (2), memberships (3) and a policy (5); the kids that are newly revoked come back."""
+        cut_off: list[bytes] = []
+        revocations = _byte_strings(wire.get(2, []), "revocations")
+        if revocations:
+            merged = self.revocations.merge(revocations)
+            cut_off = [revocation.kid for revocation in merged.added]
+            if merged.added:
+                self.save_revocations()
+        for cwt in _byte_strings(wire.get(3, []), "memberships"):
+            if len(cwt) > MAX_MEMBERSHIP:
+                raise Invalid("a membership that is too long")
+            try:
+                self.learn(self.check(cwt))
+            except Refused:
+                continue  # revoked: that is an answer, and the rest may be good
+        policy = wire.get(5)
+        if isinstance(policy, bytes):
+            self.set_policy(policy)
+        return cut_off
+
+
+def _byte_strings(value: object, what: str) -> list[bytes]:
+    if not isinstance(value, list) or len(value) > 64 or not all(isinstance(item, bytes) for item in value):
+        raise Invalid(f"{what} are an array of byte strings")
+    return value
+
+
+def explain(error: KosError) -> str:
+    """One line for the log: what happened, and the next step."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
