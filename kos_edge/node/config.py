@@ -26,10 +26,8 @@ from kos_edge.node.sections import (
     TopicSettings,
 )
 from kos_edge.node.settings import Place, example_fields, key_of, nearest, read_fields, shown_fields
+from kos_edge.node.statedir import CONFIG_NAME
 from kos_edge.node.toml_lines import TomlLines
-
-CONFIG_NAME = "config.toml"
-"""The file's name in the state directory."""
 
 CONFIG_LIMIT = 1 << 20
 """Bytes of a configuration file; a larger one is something else."""
@@ -69,6 +67,11 @@ class TopicRule:
         """Greater is more special: from the left a name over ``*`` over ``#``, then the longer filter."""
         ranks = [0 if part == "#" else 1 if part == "*" else 2 for part in self.filter.split(".")]
         return (*ranks, -1 if 0 in ranks else 3)
+
+    @property
+    def limits(self) -> bool:
+        """Whether it sets a limit of its own for its topics."""
+        return any(self.values.get(name) is not None for name in ("max_messages", "max_bytes"))
 
     def shown(self) -> dict[str, Any]:
         """What it sets, as a TOML table."""

@@ -35,7 +35,7 @@ from kos_edge.transport.endpoint import Endpoint
 from kos_edge.transport.session import Session
 from kos_edge.transport.surface import EDHOC_PATH
 
-HANDSHAKE_TIMEOUT_S = 6.0  # for one request: a confirmable one is repeated after 2 to 3 s; then another address is better
+HANDSHAKE_TIMEOUT_S = 4.0  # for one request: a confirmable one is repeated after 2 to 3 s; then another try is better
 
 log = logging.getLogger(__name__)
 

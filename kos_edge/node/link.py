@@ -39,7 +39,8 @@ from kos_edge.transport.session import Session
 
 STREAM_WINDOW = 8  # requests of 64 kB in flight over TCP: enough for 100 ms at 40 Mbit/s
 DATAGRAM_WINDOW = 128
-STRIKES = 4  # whole retransmission times without any answer before the session counts as dead
+DOUBT_STRIKES = 4  # whole retransmission times without any answer before another way to the peer is looked for
+STRIKES = 20  # and before the session counts as dead: a minute, for most links come back and need no new handshake
 OFFERS = 12  # streams compared in one request, so that it and its answer fit a datagram
 ANSWER_LEAST_S = 5.0  # a late answer still settles something
 TRUST_ROUNDS = 64  # of revocations to catch up with in one go
@@ -64,6 +65,7 @@ class Link:
         cut_off: Callable[[list[bytes]], None],
         save: Callable[[], Awaitable[None]],
         keepalive_s: float,
+        doubt: Callable[[Session], None],
         handshake: bytes = b"",
     ) -> None:
         self.session = session
@@ -83,6 +85,7 @@ class Link:
         self._cut_off = cut_off
         self._save = save
         self._keepalive_s = keepalive_s
+        self._doubt = doubt
         self._handshake = handshake
         self._loaded: dict[Stream, int] = {}
         self._told: set[bytes] = set()
@@ -168,6 +171,8 @@ class Link:
             self.courier.on_timer(now)
             if self.courier.strikes >= STRIKES:
                 self.session.close("the peer does not answer")
+            elif self.courier.strikes >= DOUBT_STRIKES:
+                self._doubt(self.session)
             elif now - self.session.heard_at > self._keepalive_s and self.courier.idle():
                 await self.session.alive(ASK_TIMEOUT_S)
 

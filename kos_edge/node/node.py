@@ -36,7 +36,7 @@ from kos_edge.node.keyfile import read_key
 from kos_edge.node.link import Link
 from kos_edge.node.listening import carriers_for, port_of
 from kos_edge.node.peers import Peers
-from kos_edge.node.publisher import Publisher, Sealer, Terms
+from kos_edge.node.publisher import Limits, Publisher, Sealer, Terms
 from kos_edge.node.settling import Settling
 from kos_edge.node.statedir import StateDir
 from kos_edge.node.trust import Trust
@@ -125,6 +125,8 @@ class Node:
         self.trust = Trust(read_key(self.state.key_file), wall=self.clock.wall)
         self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded)
         try:
+            if any(rule.limits for rule in self.config.topics):
+                self.writer.store.outbox.limited = lambda topic: self._terms_of(topic).limits is not None
             await self.writer.read(lambda store: store.own(self.trust.kid))
             mode = Mode.OPEN if self.config.admission.open else Mode.APPROVAL if self.config.admission.approval else Mode.CLOSED
             now = self.clock.monotonic()
@@ -146,6 +148,7 @@ class Node:
             self.clock,
             self.uptime,
             terms=self._terms_of,
+            limits=Limits(self.config.queue.max_messages, self.config.queue.max_bytes),
             sealer=self._sealer,
             is_all=self.trust.is_all,
             committed=self._committed,
@@ -261,7 +264,7 @@ class Node:
     def _sealer(self) -> Sealer | None:
         if self.trust.mesh is None or self.trust.membership is None:
             return None
-        return Sealer(self.trust.key, self.trust.mesh, self.config.queue.max_bytes)
+        return Sealer(self.trust.key, self.trust.mesh)
 
     def _committed(self) -> None:
         self.feed.announce()
@@ -285,6 +288,7 @@ class Node:
             cut_off=self.cut_off,
             save=self.save,
             keepalive_s=self.config.network.keepalive_s,
+            doubt=self._hinted,
             handshake=message_3,
         )
 

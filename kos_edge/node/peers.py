@@ -27,7 +27,7 @@ from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Address
 from kos_edge.transport.session import Session
 
-RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # pauses between tries at one peer; a power cut ends for all at once
+RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at one peer; a power cut ends for all at once
 JITTER = 0.3  # share of a pause that is drawn by lot, so that a thousand nodes do not knock together
 SIMULTANEOUS_S = 5.0  # two handshakes within this time are one meeting: the lower kid's session stays
 LINGER_S = 30.0  # a session that was replaced still answers for so long
@@ -155,12 +155,12 @@ class Peers:
         self._attach(session, peer, b"", ours=False)
 
     def hinted(self, session: Session) -> None:
-        """The peer may have forgotten the session: one handshake, while the session lives on."""
-        if isinstance(session.peer, Membership) and self._group is not None:
+        """The peer may have forgotten the session, or be elsewhere: a handshake, while the session lives on."""
+        if isinstance(session.peer, Membership) and session.address.connection is None:
             kid = session.peer.kid
             known = self._known.setdefault(kid, _Wanted())
-            if not known.trying:
-                self._spawn(self._try(kid, known, [session.address]))
+            if not known.trying and known.next_try <= self._clock.monotonic():
+                self._spawn(self._try(kid, known, session.address))
 
     def _attach(self, session: Session, peer: Membership, message_3: bytes, *, ours: bool) -> None:
         now = self._clock.monotonic()
@@ -300,14 +300,17 @@ class Peers:
         if hints and self._writer.store.outbox.usage.bytes > STREAM_ABOVE:
             known.stream_after = now + STREAM_RETRY_S
             addresses = [Address("tcp", hint.host, hint.tcp_port) for hint in hints if hint.tcp_port]
-            self._spawn(self._try(kid, known, addresses))
+            self._spawn(self._try(kid, known, *addresses, only_these=True))
 
-    async def _try(self, kid: bytes | None, known: _Wanted, addresses: list[Address] | None = None) -> None:
-        """One round over the addresses of one peer."""
+    async def _try(
+        self, kid: bytes | None, known: _Wanted, *first: Address, only_these: bool = False
+    ) -> None:
+        """One round over the addresses of one peer, those in `first` before the others."""
         known.trying = True
         wanted = kid
         try:
-            for address in addresses or await self._addresses(known):
+            others = [] if only_these else await self._addresses(known)
+            for address in dict.fromkeys((*first, *others)):
                 try:
                     reached = await self._handshakes.reach(address, kid=wanted)
                 except (Refused, Invalid) as error:

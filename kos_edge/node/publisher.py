@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,11 +15,33 @@ from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import MAX_MESSAGE, UDP_BUDGET, Class, Message, Position, encode_message
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
-from kos_edge.store.outbox import Appended, Stamp
+from kos_edge.store.outbox import Appended, Stamp, Usage
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 
 Lane = tuple[str, Class]
+
+_COUNT, _BYTES = "messages", "bytes"
+_NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait; what would be more is refused."""
+
+    messages: int | None
+    bytes: int | None
+
+    def refuse(self, what: str, messages: int, size: int) -> None:
+        """Raise Unavailable where so much waits already that nothing more fits."""
+        full_count = self.messages is not None and messages > self.messages
+        full_size = self.bytes is not None and size > self.bytes
+        if full_count or full_size:
+            raise Unavailable(
+                f"{what} is full: {self.messages or 'any number of'} messages and {self.bytes or 'any number of'} bytes"
+                " may wait",
+                hint="it drains as soon as the audience is reachable: kos-edge queue, kos-edge peers",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +52,22 @@ class Terms:
     cls: Class
     linger_s: float
     ttl_s: int | None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Who signs, in which mesh, and how much may wait."""
+    """Who signs, and in which mesh."""
 
     key: KeyPair
     mesh: bytes
-    limit_bytes: int
 
 
 @dataclass(slots=True)
 class _Waiting:
     message: Message
     uptime_ms: int
+    size: int
     future: asyncio.Future[Position]
 
 
@@ -61,6 +85,7 @@ class Publisher:
         uptime: Uptime,
         *,
         terms: Callable[[str], Terms],
+        limits: Limits,
         sealer: Callable[[], Sealer | None],
         is_all: Callable[[str], bool],
         committed: Callable[[], None],
@@ -69,11 +94,13 @@ class Publisher:
         self._clock = clock
         self._uptime = uptime
         self._terms = terms
+        self._limits = limits
         self._sealer = sealer
         self._is_all = is_all
         self._committed = committed
         self._linger: Linger[Lane, _Waiting] = Linger(UDP_BUDGET)
         self._wake = asyncio.Event()
+        self._gathered: Counter[str] = Counter()  # messages and bytes between enqueue and commit, by topic too
         self.accepted = 0
         self.refused = 0
         self.commits = 0
@@ -136,16 +163,43 @@ class Publisher:
                 f"the message on {topic} has {size} bytes; the limit is {MAX_MESSAGE}",
                 hint="send less, or in parts",
             )
+        goal = audience or terms.audience
+        if not self._is_all(goal):
+            self._refuse_beyond_limits(topic, size, terms.limits)
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self._count(topic, 1, size)
         self._linger.add(
-            (audience or terms.audience, terms.cls),
-            _Waiting(message, now_ms, future),
+            (goal, terms.cls),
+            _Waiting(message, now_ms, size, future),
             size,
             terms.linger_s if linger_s is None else linger_s,
             self._clock.monotonic(),
         )
         self._wake.set()
         return future
+
+    def _refuse_beyond_limits(self, topic: str, size: int, limits: Limits | None) -> None:
+        outbox = self._writer.store.outbox
+        try:
+            self._limits.refuse(
+                "the queue",
+                outbox.usage.messages + self._gathered[_COUNT] + 1,
+                outbox.usage.bytes + self._gathered[_BYTES] + size,
+            )
+            if limits is not None:
+                used = outbox.by_topic.get(topic, _NOTHING)
+                messages = used.messages + self._gathered[f"{topic} {_COUNT}"] + 1
+                limits.refuse(f"the queue of {topic}", messages, used.bytes + self._gathered[f"{topic} {_BYTES}"] + size)
+        except Unavailable:
+            self.refused += 1
+            raise
+
+    def _count(self, topic: str, messages: int, size: int) -> None:
+        self._gathered[_COUNT] += messages
+        self._gathered[_BYTES] += size
+        if self._terms(topic).limits is not None:
+            self._gathered[f"{topic} {_COUNT}"] += messages
+            self._gathered[f"{topic} {_BYTES}"] += size
 
     async def run(self) -> None:
         """Commit what is due, for as long as the node runs; what waits at the end is committed too."""
@@ -172,6 +226,14 @@ class Publisher:
             await self._commit(batches)
 
     async def _commit(self, batches: dict[Lane, list[_Waiting]]) -> None:
+        try:
+            await self._commit_batches(batches)
+        finally:
+            for item in (item for waiting in batches.values() for item in waiting):
+                self._count(item.message.topic, -1, -item.size)
+        self._committed()
+
+    async def _commit_batches(self, batches: dict[Lane, list[_Waiting]]) -> None:
         sealer = self._sealer()
         if sealer is None:
             self._fail(batches, Unavailable("this node has left its mesh", hint="kos-edge join TOKEN"))
@@ -190,7 +252,6 @@ class Publisher:
                 self._fail({("", Class()): waiting}, result)
             else:
                 raise result
-        self._committed()
 
     def _append(
         self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp
@@ -203,7 +264,7 @@ class Publisher:
         ]
         whole = self._is_all(lane[0])
         return lambda store: store.outbox.append(
-            sealer.key, sealer.mesh, lane, messages, first, settle=whole, limit_bytes=sealer.limit_bytes
+            sealer.key, sealer.mesh, lane, messages, first, settle=whole
         )
 
     def _fail(self, batches: dict[Lane, list[_Waiting]], error: Exception) -> None:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from kos_edge.klp.stream import check_audience
 from kos_edge.node.addresses import parse_listen, parse_peer
-from kos_edge.node.settings import DURATION, FLAG, SIZE, choice, count, listing, setting, text
+from kos_edge.node.settings import (
+    DURATION,
+    FLAG,
+    LONGER_DURATION,
+    SIZE,
+    choice,
+    count,
+    listing,
+    setting,
+    text,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class NetworkSection:
         "Nodes to try besides those found; their keys are checked as those of any other.",
     )
     keepalive_s: float = setting(
-        DURATION, 30.0, "A silent session is tried after this time, and given up after three of them."
+        LONGER_DURATION, 30.0, "A silent session is tried after this time, and given up after three of them."
     )
 
 
@@ -62,7 +72,7 @@ class QueueSection:
 class JournalSection:
     """``[journal]``: what this node has received or kept; only what is delivered is ever removed."""
 
-    keep_for_s: float = setting(DURATION, 604_800.0, "Delivered messages older than this are removed.")
+    keep_for_s: float = setting(LONGER_DURATION, 604_800.0, "Delivered messages older than this are removed.")
     max_bytes: int = setting(SIZE, 1_000_000_000, "Above this size the oldest delivered ones are removed.")
 
 
@@ -79,7 +89,7 @@ class AdmissionSection:
         FLAG, False, "Admit everybody. For demonstrations and tests only; the daemon warns at every start."
     )
     membership_s: float = setting(
-        DURATION, 31_536_000.0, "How long a new membership is valid before it is renewed."
+        LONGER_DURATION, 31_536_000.0, "How long a new membership is valid before it is renewed."
     )
 
 
@@ -125,7 +135,7 @@ class TopicSettings:
         sample='"100ms"',
     )
     ttl_s: float | None = setting(
-        DURATION, None, "How long a message is worth delivering. By default for ever.", sample='"1h"'
+        LONGER_DURATION, None, "How long a message is worth delivering. By default for ever.", sample='"1h"'
     )
     max_messages: int | None = setting(
         count(),

@@ -158,14 +158,21 @@ def _duration(value: Any) -> float:
     return parse_duration(str(value))
 
 
+def _longer_duration(value: Any) -> float:
+    if _duration(value) < 0.001:
+        raise Invalid("no time at all")
+    return _duration(value)
+
+
 def _size(value: Any) -> int:
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise Invalid("neither text nor number")
+    if not isinstance(value, str | int) or isinstance(value, bool) or parse_size(str(value)) == 0:
+        raise Invalid("no size")
     return parse_size(str(value))
 
 
 FLAG = Kind("true or false", _flag)
 DURATION = Kind('a duration such as "100ms" or "7d"', _duration, show_duration)
+LONGER_DURATION = Kind('a duration above 0 such as "30s"', _longer_duration, show_duration)
 SIZE = Kind('a size such as "512MB"', _size, show_size)
 
 

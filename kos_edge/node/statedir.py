@@ -21,11 +21,11 @@ from typing import Self
 
 from kos_edge.control.address import SOCKET_NAME
 from kos_edge.errors import Refused, Unavailable
-from kos_edge.node.config import CONFIG_NAME
 from kos_edge.node.durable_file import sync_directory
 
 DIRECTORY_MODE = 0o750
 KEY_NAME = "node.key"
+CONFIG_NAME = "config.toml"
 LOCK_NAME = "lock"
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 from kos_edge.delivery.courier import Load
 from kos_edge.delivery.receipts import Settled
-from kos_edge.errors import Misuse, Unavailable
+from kos_edge.errors import Misuse
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Boundary, Class, Link, Message, Packer, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
@@ -57,6 +57,7 @@ class Waiting:
     at_ms: int
     ttl_s: int | None
     uptime_ms: int | None
+    topics: tuple[tuple[str, int, int], ...] = ()  # messages and bytes of the topics that have a limit of their own
 
     def age_ms(self, now: Stamp) -> int | None:
         """How long ago it was sealed: exact within one process, by the wall clock over a restart, else unknown."""
@@ -78,11 +79,17 @@ class Owed:
 
 @dataclass(slots=True)
 class Usage:
-    """How much waits in the outbox."""
+    """How much waits in the outbox, or of one topic in it."""
 
     packs: int = 0
     messages: int = 0
     bytes: int = 0
+
+    def add(self, packs: int, messages: int, size: int) -> None:
+        """Count in, or with negative numbers out."""
+        self.packs += packs
+        self.messages += messages
+        self.bytes += size
 
 
 class Outbox:
@@ -94,6 +101,8 @@ class Outbox:
         self._packs = packs
         self.epoch = 0
         self.usage = Usage()
+        self.by_topic: dict[str, Usage] = {}
+        self.limited: Callable[[str], bool] | None = None
         self._index: dict[int, list[Waiting]] = {}  # by stream id, in order
 
     # -- opening
@@ -113,6 +122,7 @@ class Outbox:
     def load(self, source: bytes) -> None:
         """Count what is owed: one pass over the packs, without their bytes."""
         self.usage = Usage()
+        self.by_topic = {}
         self._index = {}
         own = {row.id: row for row in self._streams if row.stream.source == source and row.settled < row.held}
         if not own:
@@ -120,18 +130,29 @@ class Outbox:
         for ident, stream, first, count, size, at, ttl in self._database.execute(sql.PACK_SIZES):
             row = own.get(stream)
             if row is not None and first + count - 1 > row.settled:
-                self._count_in(row, Waiting(ident, first, first + count - 1, size, at, ttl, None))
+                topics = self._topics_in(self._packs.sealed(ident)) if self.limited is not None else ()
+                self._count_in(row, Waiting(ident, first, first + count - 1, size, at, ttl, None, topics))
 
     def _count_in(self, row: StreamRow, waiting: Waiting) -> None:
         self._index.setdefault(row.id, []).append(waiting)
-        self.usage.packs += 1
-        self.usage.messages += waiting.last - waiting.first + 1
-        self.usage.bytes += waiting.size
+        self.usage.add(1, waiting.last - waiting.first + 1, waiting.size)
+        for topic, messages, size in waiting.topics:
+            self.by_topic.setdefault(topic, Usage()).add(1, messages, size)
 
     def _count_out(self, waiting: Waiting) -> None:
-        self.usage.packs -= 1
-        self.usage.messages -= waiting.last - waiting.first + 1
-        self.usage.bytes -= waiting.size
+        self.usage.add(-1, waiting.first - waiting.last - 1, -waiting.size)
+        for topic, messages, size in waiting.topics:
+            self.by_topic[topic].add(-1, -messages, -size)
+
+    def _topics_in(self, raw: bytes) -> tuple[tuple[str, int, int], ...]:
+        """Messages and bytes of each topic in a pack that has a limit of its own."""
+        found: dict[str, tuple[int, int]] = {}
+        pack = peek(raw)
+        for (_, item), slot in zip(pack.messages(), pack.slots, strict=True):
+            if isinstance(item, Message) and isinstance(slot, bytes) and self.limited and self.limited(item.topic):
+                messages, size = found.get(item.topic, (0, 0))
+                found[item.topic] = (messages + 1, size + len(slot))
+        return tuple((topic, messages, size) for topic, (messages, size) in found.items())
 
     # -- appending
 
@@ -144,19 +165,13 @@ class Outbox:
         stamp: Stamp,
         *,
         settle: bool,
-        limit_bytes: int,
     ) -> Appended:
-        """Number, seal and insert `messages` of one lane; inside a transaction. Unavailable when the queue is full.
+        """Number, seal and insert `messages` of one lane; inside a transaction.
 
         `settle` is True where this node is the whole audience: nothing is owed then.
         """
         if not self.epoch:
             raise Misuse("no epoch is open")
-        if not settle and self.usage.bytes >= limit_bytes:
-            raise Unavailable(
-                f"the queue is full ({self.usage.messages} messages, {self.usage.bytes} bytes)",
-                hint="it drains as soon as the audience is reachable: see kos-edge queue and kos-edge peers",
-            )
         audience, cls = lane
         stream = Stream(key.kid, audience, cls, self.epoch)
         row = self._streams.find(stream)
@@ -181,7 +196,9 @@ class Outbox:
         for start, count, ttl, raw in sealed:
             ident = self._packs.add(row.id, start, count, raw, at=at, age=None, ttl=ttl)
             if not settle:
-                self._count_in(row, Waiting(ident, start, start + count - 1, len(raw), at, ttl, stamp.uptime_ms))
+                topics = self._topics_in(raw) if self.limited is not None else ()
+                last = start + count - 1
+                self._count_in(row, Waiting(ident, start, last, len(raw), at, ttl, stamp.uptime_ms, topics))
         row.held, row.hash = number - 1, prev if isinstance(prev, bytes) else None
         row.uptime_ms = stamp.uptime_ms
         if settle:

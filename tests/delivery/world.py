@@ -28,7 +28,6 @@ from kos_edge.store.store import Store
 
 MESH = bytes(range(32))
 LANE = ("hub", Class())
-NO_LIMIT = 1 << 40
 
 
 @dataclass
@@ -60,12 +59,12 @@ class Source:
         seed = self.start.to_bytes(4, "big")
         self.store.database.transact([lambda: self.store.outbox.open_epoch(lambda n: seed[:n])])
 
-    def append(self, values: list[object], lane: tuple[str, Class] = LANE, *, limit: int = NO_LIMIT) -> None:
+    def append(self, values: list[object], lane: tuple[str, Class] = LANE) -> None:
         """Accept messages; raises what the store raises."""
         messages = [Message("air.temperature", Data(value)) for value in values]
         stamp = Stamp(1000, None, None)
         (result,) = self.store.database.transact(
-            [lambda: self.store.outbox.append(self.key, MESH, lane, messages, stamp, settle=False, limit_bytes=limit)]
+            [lambda: self.store.outbox.append(self.key, MESH, lane, messages, stamp, settle=False)]
         )
         if isinstance(result, Exception):
             raise result

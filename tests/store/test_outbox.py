@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from kos_edge.errors import Unavailable
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.body import Data
 from kos_edge.klp.pack import Boundary, Class, Message, unseal
 from kos_edge.store.outbox import Stamp
 from kos_edge.store.store import Store
-from tests.delivery.world import MESH, NO_LIMIT, Source
+from tests.delivery.world import MESH, Source
 
 
 @pytest.fixture
@@ -40,14 +39,6 @@ def test_each_pack_names_the_one_before_it_across_restarts(source: Source) -> No
     assert third.stream.epoch > first.stream.epoch
 
 
-def test_a_full_queue_refuses_and_numbers_nothing(source: Source) -> None:
-    source.append([1])
-    with pytest.raises(Unavailable, match="queue is full"):
-        source.append([2], limit=10)
-    source.append([3])
-    assert [entry.pack.first for entry in source.store.packs.read(0)] == [1, 2]
-
-
 def test_what_was_owed_is_still_owed_after_a_restart(source: Source, tmp_path) -> None:
     source.append(list(range(100)))
     source.store.close()
@@ -71,7 +62,7 @@ def test_a_message_that_has_outlived_its_ttl_leaves_its_place_in_a_pack_that_ver
     source.store.database.transact(
         [
             lambda: source.store.outbox.append(
-                source.key, MESH, lane, messages, Stamp(1000, None, None), settle=False, limit_bytes=NO_LIMIT
+                source.key, MESH, lane, messages, Stamp(1000, None, None), settle=False
             )
         ]
     )
