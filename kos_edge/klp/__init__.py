@@ -1,0 +1,1 @@
+"""KLP, the Kind Link Protocol: signed CBOR messages as bytes and values. Normative: docs/protocol/klp.md."""

@@ -1,0 +1,152 @@
+"""One message: what stands in a slot of a pack.
+
+    message = [ topic_index, type, offset_ms, body, ? options ]
+
+Its source, audience, class, epoch and sequence number are those of the pack and of its place in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from kos_edge.errors import Invalid
+from kos_edge.klp import body, cbor, topic
+from kos_edge.klp.fields import Fields
+
+MAX_MESSAGE = 65_536
+"""Bytes of one encoded message at most."""
+
+MAX_OFFSET_MS = 2**40
+"""Milliseconds between the base of a pack and a message at most, either way: 34 years."""
+
+MAX_TTL_S = 2**32 - 1
+
+_MAX_CATEGORY = 64
+_MAX_CORRELATION = 255
+_MAX_TRACE = 255
+_HINT = "split it, or publish a reference to where the content is"
+
+
+class Reason(IntEnum):
+    """Why a message was taken out of its pack; the numbers are those of the wire."""
+
+    DROPPED = 1
+    EXPIRED = 2
+    REFUSED = 3
+    DAMAGED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A payload on a topic. `offset_ms` counts from the monotonic base of its pack; `ttl_s` is in seconds.
+
+    `correlation` is the id of the message that this one answers; `trace` is a W3C traceparent or the like.
+    """
+
+    topic: str
+    payload: body.Payload
+    offset_ms: int = 0
+    ttl_s: int | None = None
+    category: str | None = None
+    correlation: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A message that was taken out: its leaf hash, and why."""
+
+    leaf: bytes
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A message that its source signed and that breaks the grammar: refuse this one and keep the rest."""
+
+    seq: int
+    why: str
+
+
+def encode_message(message: Message, topic_index: int) -> bytes:
+    """The bytes of a slot; Invalid if the message breaks a rule: nothing is signed that others refuse."""
+    topic.check_topic(message.topic)
+    parts: list[Any] = [topic_index, message.payload.TYPE, message.offset_ms, message.payload.to_wire()]
+    options = _options(message)
+    if options:
+        parts.append(options)
+    _read_parts(parts, (message.topic,), topic_index)
+    data = cbor.encode(parts)
+    if len(data) > MAX_MESSAGE:
+        raise Invalid(f"a message of {len(data)} bytes; at most {MAX_MESSAGE} are carried", hint=_HINT)
+    if len(data) > cbor.MAX_ITEMS:  # fewer bytes cannot hold too many items
+        cbor.decode(data)
+    return data
+
+
+def decode_message(data: bytes, topics: tuple[str, ...]) -> Message:
+    """The message in a slot of a pack with this topic table; Invalid if it breaks a rule."""
+    return _read_parts(cbor.decode(data, limit=MAX_MESSAGE), topics, 0)
+
+
+def read_slot(seq: int, data: bytes, topics: tuple[str, ...]) -> Message | Malformed:
+    """The message in a slot, or why it is none."""
+    try:
+        return decode_message(data, topics)
+    except Invalid as error:
+        return Malformed(seq, error.message)
+
+
+def topic_index(data: bytes) -> int | None:
+    """The topic index of an encoded message without decoding the rest; None if it does not begin like one."""
+    if len(data) < 5 or data[0] not in (0x84, 0x85):
+        return None
+    first = data[1]
+    if first < 24:
+        return first
+    if first == 24 and data[2] >= 24:
+        return data[2]
+    if first == 25 and data[2]:
+        return data[2] << 8 | data[3]
+    return None
+
+
+def _options(message: Message) -> dict[int, Any]:
+    options: dict[int, Any] = {}
+    if message.ttl_s is not None:
+        options[1] = message.ttl_s
+    if message.category is not None:
+        options[2] = message.category
+    if message.correlation is not None:
+        options[3] = message.correlation
+    if message.trace is not None:
+        options[4] = message.trace
+    return options
+
+
+def _with_options(name: str, payload: body.Payload, offset_ms: int, wire: Any) -> Message:
+    options = Fields(wire, "the options of a message")
+    ttl_s = options.uint(1, MAX_TTL_S, 1)
+    category, correlation = options.text(2, _MAX_CATEGORY), options.text(3, _MAX_CORRELATION)
+    trace = options.text(4, _MAX_TRACE)
+    options.done()
+    if not wire:
+        raise Invalid("options of a message that are empty are left out")
+    return Message(name, payload, offset_ms, ttl_s, category, correlation, trace)
+
+
+def _read_parts(parts: Any, topics: tuple[str, ...], at: int) -> Message:
+    """The message of decoded parts; `topics` is the topic table from index `at` on."""
+    if type(parts) is not list or not 4 <= len(parts) <= 5:
+        raise Invalid("a message is an array of four or five")
+    index, number, offset_ms, wire = parts[:4]
+    if type(index) is not int or not 0 <= index - at < len(topics):
+        raise Invalid("a message whose topic is not in the table of its pack")
+    if type(number) is not int or type(offset_ms) is not int or abs(offset_ms) > MAX_OFFSET_MS:
+        raise Invalid("type and time offset of a message are integers, the offset within 2^40 ms")
+    payload = body.from_wire(number, wire)
+    if len(parts) == 4:
+        return Message(topics[index - at], payload, offset_ms)
+    return _with_options(topics[index - at], payload, offset_ms, parts[4])

@@ -1,0 +1,195 @@
+"""Packs: the messages of one stream that were committed together, under one signature.
+
+    pack = [ COSE_Sign1 over the header, [ + slot ] ]    slot = bytes of a message / [ leaf hash, reason ]
+
+The signature covers the header and, as external_aad, mesh id, count and Merkle root. So a message can be
+taken out (`remove`) or shown alone (`show`), and what is left still verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from kos_edge.errors import Invalid
+from kos_edge.klp import cbor, cose, envelope, merkle
+from kos_edge.klp.envelope import MAX_PACK
+from kos_edge.klp.header import CHAIN_BYTES, MAX_COUNT, Boundary, Header, Link
+from kos_edge.klp.message import (
+    MAX_MESSAGE,
+    Malformed,
+    Message,
+    Reason,
+    Removed,
+    encode_message,
+    read_slot,
+    topic_index,
+)
+from kos_edge.klp.packer import UDP_BUDGET, Packer, message_size, seal
+from kos_edge.klp.shown import Shown, peek_shown, unseal_shown
+from kos_edge.klp.stream import MAX_SEQ, Class, Position, Priority, Stream
+
+__all__ = [
+    "MAX_COUNT", "MAX_MESSAGE", "MAX_PACK", "UDP_BUDGET", "Boundary", "Class", "Header", "Link", "Malformed",
+    "Message", "Pack", "Packer", "Position", "Priority", "Reason", "Removed", "Shown", "Stream", "chain_hash",
+    "encode_message", "message_size", "peek", "peek_shown", "remove", "seal", "show", "unseal",
+    "unseal_shown",
+]  # fmt: skip
+
+Slot = bytes | Removed
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack as received. From `peek` its structure is known to be right, from `unseal` its signature too."""
+
+    header: Header
+    slots: tuple[Slot, ...] = field(repr=False)
+    cose: cose.Signed = field(repr=False)
+    raw: bytes = field(repr=False)
+
+    @property
+    def stream(self) -> Stream:
+        """Whose numbering this is part of."""
+        return self.header.stream
+
+    @property
+    def count(self) -> int:
+        """Slots, with those whose message was taken out."""
+        return len(self.slots)
+
+    @property
+    def first(self) -> int:
+        """The sequence number of the first slot."""
+        return self.header.first
+
+    @property
+    def last(self) -> int:
+        """The sequence number of the last slot."""
+        return self.header.first + len(self.slots) - 1
+
+    @cached_property
+    def chain_hash(self) -> bytes:
+        """What the next pack of the stream names this one by (16 bytes); the same after a removal."""
+        return chain_hash(self.cose.raw)
+
+    @cached_property
+    def leaves(self) -> tuple[bytes, ...]:
+        """The leaf hash of every slot."""
+        return tuple([slot.leaf if isinstance(slot, Removed) else merkle.leaf(slot) for slot in self.slots])
+
+    def messages(self) -> Iterator[tuple[int, Message | Removed | Malformed]]:
+        """Each sequence number with its message, what was taken out, or what its source signed in error."""
+        for seq in range(self.first, self.last + 1):
+            yield seq, self.message(seq)
+
+    def message(self, seq: int) -> Message | Removed | Malformed:
+        """The one of this sequence number; Invalid if it is not in the pack."""
+        slot = self.slots[self._index(seq)]
+        return slot if isinstance(slot, Removed) else read_slot(seq, slot, self.header.topics)
+
+    def position(self, seq: int) -> Position:
+        """The position of one of the sequence numbers; its text is the message id."""
+        return Position(self.header.stream, seq)
+
+    def verify(self, public: bytes, mesh: bytes) -> None:
+        """Invalid unless `public` is the source's key and signed exactly these messages in this mesh."""
+        external_aad = envelope.context(mesh, self.count, merkle.root(self.leaves))
+        envelope.verify(self.header, self.cose, public, external_aad)
+
+    def remove(self, reasons: Mapping[int, Reason | int]) -> bytes:
+        """The bytes of this pack without the messages of these sequence numbers; they verify as before.
+
+        What was taken out earlier keeps its reason. Invalid for a number that is not in the pack.
+        """
+        slots = list(self.slots)
+        for seq, reason in reasons.items():
+            index = self._index(seq)
+            if not isinstance(slots[index], Removed):
+                slots[index] = Removed(self.leaves[index], Reason(reason))
+        return envelope.assemble(self.cose.raw, map(_encode_slot, slots))
+
+    def show(self, seq: int) -> bytes:
+        """One message alone, with the path that proves that it was in the pack; Invalid if it is gone."""
+        index = self._index(seq)
+        slot = self.slots[index]
+        if isinstance(slot, Removed):
+            raise Invalid(f"the message with sequence number {seq} was taken out of this pack")
+        steps = cbor.array(map(cbor.byte_string, merkle.path(self.leaves, index)))
+        count_and_index = cbor.encode_sequence(self.count, index)
+        return b"\x85" + self.cose.raw + count_and_index + cbor.byte_string(slot) + steps
+
+    def _index(self, seq: int) -> int:
+        if not self.first <= seq <= self.last:
+            raise Invalid(f"this pack has the sequence numbers {self.first} to {self.last}, not {seq}")
+        return seq - self.first
+
+
+def peek(data: bytes) -> Pack:
+    """The pack in `data` if its structure is right; its signature is *not* checked: `Pack.verify`."""
+    value = cbor.decode(data, limit=MAX_PACK, items=envelope.MAX_ITEMS)
+    if type(value) is not list or len(value) != 2:
+        raise Invalid("a pack is an array of two")
+    signed, header = envelope.read(value[0])
+    if type(value[1]) is not list or not 1 <= len(value[1]) <= MAX_COUNT:
+        raise Invalid(f"a pack has from 1 to {MAX_COUNT} slots")
+    slots = tuple([slot if type(slot) is bytes else _removed(slot) for slot in value[1]])
+    if header.first + len(slots) - 1 > MAX_SEQ:
+        raise Invalid("a sequence number is from 1 to 2^63 - 1")
+    _check_use(slots, len(header.topics))
+    return Pack(header, slots, signed, bytes(data))
+
+
+def unseal(data: bytes, public: bytes, mesh: bytes) -> Pack:
+    """The pack in `data`, verified: signed by `public` in this mesh. Messages are not decoded yet."""
+    pack = peek(data)
+    pack.verify(public, mesh)
+    return pack
+
+
+def remove(data: bytes, reasons: Mapping[int, Reason | int]) -> bytes:
+    """See `Pack.remove`."""
+    return peek(data).remove(reasons)
+
+
+def show(data: bytes, seq: int) -> bytes:
+    """See `Pack.show`."""
+    return peek(data).show(seq)
+
+
+def chain_hash(signed: bytes) -> bytes:
+    """The first 16 bytes of SHA-256 over an encoded COSE_Sign1."""
+    return sha256(signed).digest()[:CHAIN_BYTES]
+
+
+def _removed(slot: Any) -> Removed:
+    if type(slot) is not list or len(slot) != 2 or not merkle.is_hash(slot[0]):
+        raise Invalid("a slot is the bytes of a message, or a leaf hash with a reason")
+    if type(slot[1]) is not int or not 1 <= slot[1] <= 4:
+        raise Invalid("the reason of a removal is a number from 1 to 4")
+    return Removed(slot[0], Reason(slot[1]))
+
+
+def _check_use(slots: tuple[Slot, ...], size: int) -> None:
+    """Invalid unless the messages use the topics of the table in its order, each of them.
+
+    What was taken out, or is no message, may have used any.
+    """
+    used, is_sure = 0, True
+    for slot in slots:
+        index = None if isinstance(slot, Removed) else topic_index(slot)
+        if index is None or index >= size:
+            is_sure = False
+        elif index >= used:
+            if index > used and is_sure:
+                raise Invalid("the topic table of a pack is not in the order of first use")
+            used = index + 1
+    if used != size and is_sure:
+        raise Invalid("the topic table of a pack has a topic that no message uses")
+
+
+def _encode_slot(slot: Slot) -> bytes:
+    return cbor.encode([slot.leaf, slot.reason]) if isinstance(slot, Removed) else cbor.byte_string(slot)

@@ -1,0 +1,122 @@
+"""Making packs: messages are gathered up to a budget of bytes and sealed under one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kos_edge.errors import Invalid
+from kos_edge.klp import cbor, cose, envelope, identity, merkle
+from kos_edge.klp.fields import MAX_MS
+from kos_edge.klp.header import CHAIN_BYTES, MAX_COUNT, VERSION, Header, Link
+from kos_edge.klp.message import Message, encode_message
+from kos_edge.klp.stream import MAX_EPOCH, MAX_SEQ, Stream, audience_to_wire
+
+UDP_BUDGET = 1_000
+"""Bytes of a pack that fits one datagram inside OSCORE; a single message may be larger."""
+
+_FRAME = 86
+"""Bytes of a pack besides header, slots and topics at most: COSE_Sign1 with signature, heads of arrays."""
+
+
+class Packer:
+    """Gathers messages of one stream for one pack, up to a budget of bytes."""
+
+    def __init__(self, stream: Stream, first: int, *, budget: int = UDP_BUDGET) -> None:
+        self.stream = stream
+        self.first = first
+        self._budget = budget
+        self._topics: dict[str, int] = {}
+        self._slots: list[bytes] = []
+        self._size = _FRAME + _header_size(stream, first)
+
+    @property
+    def count(self) -> int:
+        """Messages taken so far."""
+        return len(self._slots)
+
+    @property
+    def size(self) -> int:
+        """An upper bound in bytes of what `seal` gives."""
+        return self._size
+
+    def add(self, message: Message) -> bool:
+        """Take one more message. False, and nothing has changed, if it does not fit beside those taken.
+
+        Invalid if the message breaks a rule. The first is always taken, even if it alone is over the budget.
+        """
+        index = self._topics.get(message.topic, len(self._topics))
+        slot = encode_message(message, index)
+        size = _string_size(len(slot))
+        if index == len(self._topics):
+            size += _string_size(len(message.topic))
+        if self._slots and (self._size + size > self._budget or len(self._slots) == MAX_COUNT):
+            return False
+        self._topics.setdefault(message.topic, index)
+        self._slots.append(slot)
+        self._size += size
+        return True
+
+    def seal(
+        self,
+        *,
+        prev: Link,
+        mono_ms: int,
+        wall_ms: int | None,
+        uncertainty_ms: int | None,
+        key: identity.KeyPair,
+        mesh: bytes,
+    ) -> bytes:
+        """The signed pack of what was taken; Invalid if that is nothing, or if the header breaks a rule."""
+        if not self._slots:
+            raise Invalid("a pack has at least one message")
+        if key.kid != self.stream.source:
+            raise Invalid("a stream is signed by the key that it names as its source")
+        if self.first + len(self._slots) - 1 > MAX_SEQ:
+            raise Invalid("a sequence number is from 1 to 2^63 - 1")
+        header = Header(self.stream, self.first, prev, mono_ms, wall_ms, uncertainty_ms, tuple(self._topics))
+        root = merkle.root([merkle.leaf(slot) for slot in self._slots])
+        external_aad = envelope.context(mesh, len(self._slots), root)
+        signed = cose.sign1(header.encode(), cose.Typ.PACK, key, external_aad=external_aad)
+        data = envelope.assemble(signed, map(cbor.byte_string, self._slots))
+        if len(data) > envelope.MAX_PACK:
+            raise Invalid(f"a pack of {len(data)} bytes; at most {envelope.MAX_PACK} are carried")
+        return data
+
+
+def seal(
+    stream: Stream,
+    first: int,
+    messages: Iterable[Message],
+    *,
+    prev: Link,
+    mono_ms: int,
+    wall_ms: int | None,
+    uncertainty_ms: int | None,
+    key: identity.KeyPair,
+    mesh: bytes,
+) -> bytes:
+    """The signed pack of these messages, numbered from `first`; Invalid if a rule or a limit forbids it."""
+    packer = Packer(stream, first, budget=envelope.MAX_PACK)
+    for message in messages:
+        if not packer.add(message):
+            raise Invalid(f"more than one pack of {envelope.MAX_PACK} bytes and {MAX_COUNT} messages holds")
+    return packer.seal(
+        prev=prev, mono_ms=mono_ms, wall_ms=wall_ms, uncertainty_ms=uncertainty_ms, key=key, mesh=mesh
+    )
+
+
+def message_size(message: Message) -> int:
+    """An upper bound in bytes of what the message adds to a pack; Invalid if it cannot be in one."""
+    slot = encode_message(message, MAX_COUNT - 1)
+    return _string_size(len(slot)) + _string_size(len(message.topic))
+
+
+def _header_size(stream: Stream, first: int) -> int:
+    """Bytes of the parts of a header without its topics, if times are at their longest."""
+    link = [MAX_EPOCH, MAX_SEQ, bytes(CHAIN_BYTES)] if first == 1 else bytes(CHAIN_BYTES)
+    parts = (VERSION, stream.source, audience_to_wire(stream.audience), stream.cls.code, stream.epoch, first)
+    return len(cbor.encode_sequence(*parts, link, MAX_MS, MAX_MS, MAX_MS))
+
+
+def _string_size(length: int) -> int:
+    return length + (1 if length < 24 else 2 if length < 0x100 else 3 if length < 0x1_0000 else 5)

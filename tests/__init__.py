@@ -1,0 +1,1 @@
+"""The tests of kos-edge; the tree mirrors the packages."""
