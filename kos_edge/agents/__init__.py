@@ -1,0 +1,1 @@
+"""The author's API, and what runs it: see docs/agents.md."""

@@ -1,0 +1,48 @@
+"""From what an author's function returns to a payload that can be published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kos_edge.errors import Invalid
+from kos_edge.klp.body import Config, Data, Error, Governance, Intent, Payload, Ping, Trust, reading
+
+Fields = Mapping[str, str | None]
+"""Names of values and their units."""
+
+PAYLOADS = (Intent, Data, Config, Ping, Error, Trust, Governance)
+
+
+def payload_of(value: Any, unit: str | None = None, fields: Fields | None = None) -> Payload | None:
+    """The payload for a value: a reading for a number, text, truth value, or a mapping of such; else plain
+    data.
+
+    With `fields`, the value is a mapping of those names; a name that is missing or None is left out. None
+    when there is nothing to publish. Raises Invalid, saying which value, for NaN, infinity and unknown
+    names.
+    """
+    if value is None:
+        return None
+    if isinstance(value, PAYLOADS):
+        return value
+    if fields is not None:
+        if not isinstance(value, Mapping):
+            raise Invalid(f"a mapping of {', '.join(fields)} was expected, not {type(value).__name__}")
+        if unknown := [str(name) for name in value if name not in fields]:
+            raise Invalid(f"{', '.join(unknown)}: not among the fields {', '.join(fields)}")
+    if isinstance(value, Mapping):
+        value = {name: member for name, member in value.items() if member is not None}
+        if not value:
+            return None
+        _check_numbers(value)
+        return reading(value, unit, {name: fields[name] for name in value} if fields else None)
+    _check_numbers({"": value})
+    return reading(value, unit)
+
+
+def _check_numbers(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Invalid(f"{name} is {value}, which is no reading" if name else f"{value} is no reading")
