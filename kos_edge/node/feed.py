@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from kos_edge.agents.port import Delivery, Handler
 from kos_edge.clock import Clock
 from kos_edge.delivery.wire import Reason
-from kos_edge.klp.pack import Message, Pack, Position, encode_message
+from kos_edge.errors import KosError
+from kos_edge.klp.pack import Message, Pack, Position, Stream, encode_message
 from kos_edge.klp.topic import check_filter, matches
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.packs import Entry
@@ -43,13 +44,23 @@ class Heard:
 
 
 class Feed:
-    """`name_of` gives the name of a kid in the mesh (or its short form)."""
+    """`name_of` gives the name of a kid in the mesh (or its short form); `is_for_others` tells of a stream that
+    this node only sends, so that its own subscribers have no business with it.
+    """
 
-    def __init__(self, writer: Writer, clock: Clock, uptime: Uptime, name_of: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        clock: Clock,
+        uptime: Uptime,
+        name_of: Callable[[bytes], str],
+        is_for_others: Callable[[Stream], bool],
+    ) -> None:
         self._writer = writer
         self._clock = clock
         self._uptime = uptime
         self._name_of = name_of
+        self.is_for_others = is_for_others
         self._news = asyncio.Event()
         self._cache: OrderedDict[int, Entry] = OrderedDict()
         self.dead = 0
@@ -167,7 +178,7 @@ class Subscriber:
                     await self._write(self._done)
                     continue
                 for entry in page:
-                    for heard in self._feed.heard(entry):
+                    for heard in () if self._feed.is_for_others(entry.pack.stream) else self._feed.heard(entry):
                         if matches(self._filter, heard.delivery.topic):
                             await self._hand_over(heard)
                     self._done = entry.id
@@ -191,7 +202,8 @@ class Subscriber:
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # a handler is somebody's program: whatever it raises, others go on
-                level = logging.WARNING if pause == ATTEMPTS_AFTER_S[0] else logging.DEBUG
+                first = pause == ATTEMPTS_AFTER_S[0] and not isinstance(error, KosError)
+                level = logging.WARNING if first else logging.DEBUG
                 log.log(level, "%s failed on %s: %s", self._name, heard.delivery.id, error)
             if pause is not None:
                 await asyncio.sleep(pause)

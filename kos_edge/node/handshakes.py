@@ -5,8 +5,11 @@ The responder's decisions (a token redeemed, a newcomer waiting) are on disk bef
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from kos_edge.bootstrap.admission import Admitted, Applicant, Pending
@@ -80,13 +83,16 @@ class Handshakes:
         *,
         opened: Opened,
         save: Callable[[], Awaitable[None]],
+        random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._trust = trust
         self._clock = clock
+        self._random = random
         self._opened = opened
         self._save = save
         self._endpoint: Endpoint | None = None
         self._ours: set[bytes] = set()
+        self._one_at_a_time = asyncio.Lock()
         self._responders = Responders(
             trust.key,
             self.credential(),
@@ -94,6 +100,7 @@ class Handshakes:
             decide=self._decide,
             is_taken=self._is_taken,
             understood=EAD_3_LABELS,
+            random=random,
         )
         self.succeeded = 0
         self.failed = 0
@@ -117,6 +124,9 @@ class Handshakes:
     def _is_taken(self, identifier: bytes) -> bool:
         return identifier in self._ours or self.endpoint.holds(identifier)
 
+    def _is_taken_by_anybody(self, identifier: bytes) -> bool:
+        return self._is_taken(identifier) or self._responders.holds(identifier)
+
     # -- the responder
 
     async def serve(self, address: Address, payload: bytes, echo: bytes | None) -> Response:
@@ -124,18 +134,20 @@ class Handshakes:
         if self._trust.membership is None:
             return Response(SERVICE_UNAVAILABLE)
         self._responders.credential = self.credential()
-        outcome = self._responders.receive(
-            address, payload, self._clock.monotonic(), echo=echo, reachable=address.connection is not None
-        )
-        await self._settle(address, outcome)
+        async with self._one_at_a_time:  # a repeated message_3 must not get its answer before the decision is on disk
+            outcome = self._responders.receive(
+                address, payload, self._clock.monotonic(), echo=echo, reachable=address.connection is not None
+            )
+            await self._settle(address, outcome)
         return _response(outcome)
 
     async def combined(self, address: Address, kid: bytes, payload: bytes) -> tuple[Session, bytes] | Response:
         """Finish a handshake that came with a first request (RFC 9668)."""
-        outcome = self._responders.combined(address, kid, payload, self._clock.monotonic())
-        if outcome.reply is not None:
-            return _response(outcome)
-        session = await self._settle(address, outcome)
+        async with self._one_at_a_time:
+            outcome = self._responders.combined(address, kid, payload, self._clock.monotonic())
+            if outcome.reply is not None:
+                return _response(outcome)
+            session = await self._settle(address, outcome)
         if session is None:
             known = [session for session in self.endpoint.sessions if session.recipient_id == kid]
             if not known:
@@ -144,8 +156,13 @@ class Handshakes:
         return session, outcome.rest
 
     async def _settle(self, address: Address, outcome: Outcome) -> Session | None:
-        await self._save()
         established = outcome.established
+        try:
+            await self._save()
+        except KosError:
+            if established is not None:
+                self._responders.forget(established.keys.recipient_id)
+            raise
         if established is None:
             return None
         assert isinstance(established.peer, Membership)
@@ -222,13 +239,18 @@ class Handshakes:
             self._trust.key,
             self.credential(),
             trust=self._recognise,
-            is_taken=self._is_taken,
+            is_taken=self._is_taken_by_anybody,
             now=self._clock.monotonic(),
             kid=kid,
             expect=wanted,
             finish=Finish.EXPLICIT if renew else Finish.COMBINED,
             understood=EAD_4_LABELS,
+            random=self._random,
         )
+        with self._reserved(handshake.c_i):
+            return await self._reach(address, handshake, renew)
+
+    async def _reach(self, address: Address, handshake: InitiatorHandshake, renew: bool) -> Reached:
         target, established = await self._converse(address, handshake)
         peer = established.peer
         assert isinstance(peer, Membership)
@@ -267,13 +289,15 @@ class Handshakes:
             self._trust.key,
             kccs(self._trust.key.public, name),
             trust=recognise,
-            is_taken=self._is_taken,
+            is_taken=self._is_taken_by_anybody,
             now=self._clock.monotonic(),
             finish=Finish.EXPLICIT,
             ead_3=wish,
             understood=EAD_4_LABELS,
+            random=self._random,
         )
-        target, established = await self._converse(address, handshake)
+        with self._reserved(handshake.c_i):
+            target, established = await self._converse(address, handshake)
         self._drop(target)
         joined_mesh, hub = found["hub"]
         answer = read_answer(
@@ -295,7 +319,6 @@ class Handshakes:
 
     async def _converse(self, address: Address, handshake: InitiatorHandshake) -> tuple[Address, Established]:
         target = await self.endpoint.connect(address)
-        self._ours.add(handshake.c_i)
         try:
             step: Post | Established = handshake.start()
             while isinstance(step, Post):
@@ -309,9 +332,16 @@ class Handshakes:
                 await self._say(target, handshake.farewell)
             self._drop(target)
             raise
-        finally:
-            self._ours.discard(handshake.c_i)
         return target, step
+
+    @contextlib.contextmanager
+    def _reserved(self, identifier: bytes) -> Iterator[None]:
+        """Nobody else gets this recipient id until the session has it."""
+        self._ours.add(identifier)
+        try:
+            yield
+        finally:
+            self._ours.discard(identifier)
 
     def _drop(self, target: Address) -> None:
         if target.connection is not None:

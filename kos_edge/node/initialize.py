@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from kos_edge.control.reports import InitReport
@@ -31,7 +32,15 @@ from kos_edge.store.store import Store
 RECOVERY_NAME = "authority.recovery"
 
 
-def initialize(path: Path, role: str, name: str | None = None, *, passphrase: str | None = None) -> InitReport:
+def initialize(
+    path: Path,
+    role: str,
+    name: str | None = None,
+    *,
+    passphrase: str | None = None,
+    random: Callable[[int], bytes] = os.urandom,
+    wall: Callable[[], float] = time.time,
+) -> InitReport:
     """Make a node in `path`; the key is written last, so that what was interrupted can be begun again.
 
     Raises Refused where there is a node already, CannotCreate, Invalid for a name or a passphrase that will not do.
@@ -39,7 +48,7 @@ def initialize(path: Path, role: str, name: str | None = None, *, passphrase: st
     chosen = check_name(name.lower()) if name is not None else machine_name()
     state = StateDir.create(path)
     with state.lock():
-        key = KeyPair.generate(os.urandom)
+        key = KeyPair.generate(random)
         if state.key_file.exists():
             write_key(state.key_file, key)  # raises: there is a node
         for leftover in path.glob(f"{STORE_NAME}*"):
@@ -50,13 +59,13 @@ def initialize(path: Path, role: str, name: str | None = None, *, passphrase: st
         store = Store(path / STORE_NAME)
         with contextlib.closing(store):
             if kind is Role.HUB:
-                made_up = fingerprint_words(os.urandom(32)) if passphrase is None else None
-                authority = Authority.create(os.urandom)
+                made_up = fingerprint_words(random(32)) if passphrase is None else None
+                authority = Authority.create(random)
                 secret = made_up if passphrase is None else passphrase
                 assert secret is not None
-                write_durably(path / RECOVERY_NAME, recovery_file(authority, secret), mode=0o600)
+                write_durably(path / RECOVERY_NAME, recovery_file(authority, secret, random=random), mode=0o600)
                 mesh = authority.mesh
-                _found(store, authority, key, chosen)
+                _found(store, authority, key, chosen, at=max(wall(), FLOOR_S), random=random)
             store.database.transact([lambda: _name(store, chosen, kind)])
         write_key(state.key_file, key)
     return InitReport(
@@ -85,10 +94,11 @@ def _name(store: Store, name: str, role: Role) -> None:
     store.database.put("role", role.text.encode())
 
 
-def _found(store: Store, authority: Authority, key: KeyPair, name: str) -> None:
+def _found(
+    store: Store, authority: Authority, key: KeyPair, name: str, *, at: float, random: Callable[[int], bytes]
+) -> None:
     """A new mesh with this node as its first issuer."""
-    at = max(time.time(), FLOOR_S)
-    member: Membership = authority.issue_issuer(key.public, name, at=at)
+    member: Membership = authority.issue_issuer(key.public, name, at=at, random=random)
     revocations = Revocations(authority.mesh)
     issuer = Issuer(key, member, authority.mesh, Roster(revocations.is_revoked), revocations)
     policy = sign_policy(issuer.seal, STARTER, number=1, at=int(at))

@@ -22,6 +22,7 @@ def carriers_for(network: NetworkSection, state: Path) -> list[Carrier]:
     """The UDP and TCP carriers of a node."""
     if network.listen:
         binds = [bind for text in network.listen for bind in _expand(*parse_listen(text))]
+        binds = [(host, port or _free(0) or 0) for host, port in binds]
     else:
         port = _usable_port(state)
         binds = [(host, port) for host in ANY]

@@ -69,6 +69,7 @@ class Node:
         carriers: Sequence[Carrier] | None = None,
         threaded: bool = True,
         quiet: bool = False,
+        random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.state = StateDir.open(Path(state))
         self.config = load_config(self.state.config_file) if config is None else config
@@ -78,6 +79,7 @@ class Node:
         self._given_carriers = carriers
         self._threaded = threaded
         self._quiet = quiet
+        self._random = random
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -122,7 +124,7 @@ class Node:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Build the parts, and take them down in the opposite order; the caller holds the lock."""
-        self.trust = Trust(read_key(self.state.key_file), wall=self.clock.wall)
+        self.trust = Trust(read_key(self.state.key_file), wall=self.clock.wall, random=self._random)
         self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded)
         try:
             if any(rule.limits for rule in self.config.topics):
@@ -141,7 +143,9 @@ class Node:
 
     def _build(self, uptime_ms: int) -> None:
         self.uptime = Uptime(self.clock, uptime_ms)
-        self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of)
+        self.feed = Feed(
+            self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.is_for_others
+        )
         self.settling = Settling(self.writer, self.uptime)
         self.publisher = Publisher(
             self.writer,
@@ -185,7 +189,7 @@ class Node:
         self.bus = NodeBus(
             self.clock, self.uptime, self.trust, self.publisher, self.feed, self.settling, self.writer
         )
-        self.host = Host(self.bus, self._agents)
+        self.host = Host(self.bus, self._agents, watchdog=self._threaded)
         self.housekeeping = Housekeeping(self.writer, self.trust, self.uptime, self.config.journal)
         self.mdns: Mdns | None = None
         if self.config.network.mdns and carriers is None and not self._quiet:
@@ -214,7 +218,7 @@ class Node:
     async def open_epoch(self) -> None:
         """Open this process's epoch, without which nothing can be numbered."""
         if not self.writer.store.outbox.epoch:
-            await self.writer.run(lambda store: store.outbox.open_epoch(os.urandom))
+            await self.writer.run(lambda store: store.outbox.open_epoch(self._random))
 
     # -- joints
 
@@ -226,8 +230,13 @@ class Node:
     async def save(self) -> None:
         """Bring what has changed in the trust to disk."""
         change = self.trust.pending_changes()
-        if change is not None:
+        if change is None:
+            return
+        try:
             await self.writer.run(change)
+        except KosError:
+            self.trust.not_saved(change)
+            raise
 
     def _carriers(self) -> list[Carrier]:
         """Sockets; a command that only asks once takes any port and no connections."""

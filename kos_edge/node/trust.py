@@ -6,6 +6,7 @@ answer that tells of them leaves.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 
@@ -13,6 +14,7 @@ from kos_edge.bootstrap.admission import Admission, Mode
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.klp import cbor
 from kos_edge.klp.identity import KeyPair, fingerprint_words
+from kos_edge.klp.pack import Stream
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.invitation import Invitations
 from kos_edge.mesh.issuer import Issuer
@@ -34,9 +36,16 @@ Change = Callable[[Store], None]
 class Trust:
     """One node's view of its mesh. `at()` is its time floor: wall seconds, None while the clock is not set."""
 
-    def __init__(self, key: KeyPair, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        key: KeyPair,
+        *,
+        wall: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self.key = key
         self._wall = wall
+        self._random = random
         self.mesh: bytes | None = None
         self.name = ""
         self.role = Role.EDGE
@@ -88,6 +97,10 @@ class Trust:
         if audience == f"kid:{self.kid.hex()}":
             return True
         return audience == "hub" and self.membership.role is Role.HUB
+
+    def is_for_others(self, stream: Stream) -> bool:
+        """Whether this node made the stream for one other node alone: commands, and answers to them."""
+        return stream.source == self.kid and stream.audience.startswith("kid:") and not self.is_mine(stream.audience)
 
     def check(self, cwt: bytes) -> Membership:
         """A membership of this mesh, verified. Raises Invalid, Refused."""
@@ -162,8 +175,11 @@ class Trust:
         """Make this hub decide about newcomers. Its key must have an issuer's membership."""
         assert self.membership is not None
         assert self.mesh is not None
-        issuer = Issuer(self.key, self.membership, self.mesh, self.roster, self.revocations)
-        self.admission = Admission(issuer, Invitations(self.mesh, self.kid), KnownKeys(), mode=mode)
+        issuer = Issuer(
+            self.key, self.membership, self.mesh, self.roster, self.revocations, random=self._random
+        )
+        invitations = Invitations(self.mesh, self.kid, random=self._random)
+        self.admission = Admission(issuer, invitations, KnownKeys(), mode=mode)
         return self.admission
 
     def save_admission(self, now: float) -> None:
@@ -199,6 +215,10 @@ class Trust:
 
         return work
 
+    def not_saved(self, change: Change) -> None:
+        """The store did not take it; it stays to be saved."""
+        self._changes.insert(0, change)
+
     def load(self, store: Store, now: float, mode: Mode = Mode.CLOSED) -> None:
         """Read everything from the store; a hub becomes an issuer again. Raises Invalid for a damaged record."""
         database = store.database
@@ -227,7 +247,9 @@ class Trust:
             admission = self.issue(mode)
             invitations, allowed = database.get("invitations"), database.get("allowed")
             if invitations is not None:
-                admission.invitations = Invitations.from_wire(invitations, mesh, self.kid, now=now)
+                admission.invitations = Invitations.from_wire(
+                    invitations, mesh, self.kid, now=now, random=self._random
+                )
             if allowed is not None:
                 admission.known_keys = KnownKeys.from_wire(allowed)
         self._changes.clear()
