@@ -1,0 +1,80 @@
+"""queue, queue dead, queue retry: what this node owes others, and what was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import click
+
+from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.cli.looking import queue_text
+from kos_edge.cli.reach import ask, reach
+from kos_edge.cli.show import age, columns, local_time, plain_value, size
+from kos_edge.control.reports import DeadLetter
+
+
+@click.group(invoke_without_command=True)
+@common
+@click.pass_context
+def queue(context: click.Context) -> None:
+    """What this node still owes others, by audience and class."""
+    if context.invoked_subcommand is not None:
+        return
+    face = context.ensure_object(Face)
+    report = ask(face, lambda node: node.queue())
+    now = time.time()
+    rows = [
+        (
+            lane["audience"],
+            lane["priority"],
+            "durable" if lane["durable"] else "volatile",
+            lane["order"],
+            f"{lane['messages']:,}",
+            size(lane["bytes"]),
+            age(lane["oldest_at"], now),
+        )
+        for lane in report["lanes"]
+    ]
+    text = queue_text(report, now)
+    if rows:
+        header = ("FOR", "PRIORITY", "KEPT", "ORDER", "MESSAGES", "SIZE", "OLDEST")
+        text += "\n" + columns(rows, header)
+    face.answer(report, text)
+
+
+@queue.command()
+@common
+@pass_face
+def dead(face: Face) -> None:
+    """Messages that were refused or broke their handler, oldest first, with the reason."""
+    letters = asyncio.run(_letters(face))
+    rows = [
+        (
+            each["id"],
+            each["topic"],
+            local_time(each["died_at"]),
+            str(each["attempts"]),
+            each["reason"],
+            plain_value(each["body"])[:60],
+        )
+        for each in letters
+    ]
+    header = ("ID", "TOPIC", "SINCE", "TRIED", "REASON", "BODY")
+    face.answer(letters, columns(rows, header) if rows else "there are no dead letters")
+
+
+@queue.command()
+@click.argument("id")
+@common
+@pass_face
+def retry(face: Face, id: str) -> None:
+    """Put a dead letter back in the queue."""
+    report = ask(face, lambda node: node.queue_retry(id=id))
+    face.answer(report, f"{report['id']} is in the queue again")
+
+
+async def _letters(face: Face) -> list[DeadLetter]:
+    async with reach(face) as node, aclosing(node.queue_dead()) as letters:
+        return [each async for each in letters]

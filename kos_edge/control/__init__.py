@@ -1,0 +1,1 @@
+"""How the command line, a dashboard and tests reach a daemon: a socket in its state directory."""

@@ -1,0 +1,184 @@
+"""A client's end of the control socket: the verbs of a running daemon as methods.
+
+Each call has a connection of its own, so a stream that is read slowly holds up nothing else, and ending an
+iteration (or being cancelled) ends the stream at the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any, cast
+
+from kos_edge.control.address import reachable_path
+from kos_edge.control.reports import (
+    DeadLetter,
+    Delivered,
+    InvitationReport,
+    JoinReport,
+    Json,
+    LeaveReport,
+    MemberReport,
+    PeerReport,
+    PendingReport,
+    PublishReport,
+    QueueReport,
+    RejectReport,
+    RetryReport,
+    RevokeReport,
+    StatusReport,
+    StopReport,
+)
+from kos_edge.control.wire import ANSWER_LIMIT, REQUEST_LIMIT, decode, encode, error_from
+from kos_edge.errors import Invalid, Misuse, Refused, Unavailable, Unknown
+
+
+class Client:
+    """`kos_edge.control.protocol.Operations` of the daemon that listens at `path`.
+
+    Beside what the verbs raise: Unavailable where no daemon answers (`NoDaemon`), Refused where this user may
+    not talk to it, Unknown where the daemon went away in the middle of an answer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def reach(self) -> None:
+        """See that a daemon listens. Raises NoDaemon or Refused."""
+        async with self._connection():
+            pass
+
+    async def status(self) -> StatusReport:
+        return cast(StatusReport, await self._ask("status"))
+
+    async def peers(self) -> list[PeerReport]:
+        return cast(list[PeerReport], await self._ask("peers"))
+
+    async def join(self, *, token: str | None = None, mesh: str | None = None) -> JoinReport:
+        return cast(JoinReport, await self._ask("join", token=token, mesh=mesh))
+
+    async def leave(self) -> LeaveReport:
+        return cast(LeaveReport, await self._ask("leave"))
+
+    async def invite(self, *, uses: int = 1, seconds: float | None = 3600.0) -> InvitationReport:
+        return cast(InvitationReport, await self._ask("invite", uses=uses, seconds=seconds))
+
+    async def allow(self, *, public: str, role: str = "edge", name: str | None = None) -> MemberReport:
+        return cast(MemberReport, await self._ask("allow", public=public, role=role, name=name))
+
+    async def pending(self) -> list[PendingReport]:
+        return cast(list[PendingReport], await self._ask("pending"))
+
+    async def admit(self, *, who: str, role: str | None = None, name: str | None = None) -> MemberReport:
+        return cast(MemberReport, await self._ask("admit", who=who, role=role, name=name))
+
+    async def reject(self, *, who: str) -> RejectReport:
+        return cast(RejectReport, await self._ask("reject", who=who))
+
+    async def revoke(self, *, who: str, reason: str | None = None) -> RevokeReport:
+        return cast(RevokeReport, await self._ask("revoke", who=who, reason=reason))
+
+    async def rename(self, *, who: str, name: str) -> MemberReport:
+        return cast(MemberReport, await self._ask("rename", who=who, name=name))
+
+    async def queue(self) -> QueueReport:
+        return cast(QueueReport, await self._ask("queue"))
+
+    def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:
+        return self._stream("queue_dead")
+
+    async def queue_retry(self, *, id: str) -> RetryReport:
+        return cast(RetryReport, await self._ask("queue_retry", id=id))
+
+    async def publish(
+        self, *, topic: str, values: list[Json], unit: str | None = None, ttl_s: float | None = None
+    ) -> PublishReport:
+        return cast(
+            PublishReport, await self._ask("publish", topic=topic, values=values, unit=unit, ttl_s=ttl_s)
+        )
+
+    def tail(self, *, filter: str = "#", from_start: bool = False) -> AsyncGenerator[Delivered, None]:
+        return self._stream("tail", filter=filter, from_start=from_start)
+
+    def export(
+        self, *, topic: str = "#", since: float | None = None, until: float | None = None
+    ) -> AsyncGenerator[Delivered, None]:
+        return self._stream("export", topic=topic, since=since, until=until)
+
+    async def stop(self) -> StopReport:
+        return cast(StopReport, await self._ask("stop"))
+
+    async def _ask(self, verb: str, **params: Json) -> Json:
+        async with self._connection() as connection:
+            await connection.send(verb, params)
+            answer = await connection.receive()
+            if "result" not in answer:
+                raise Misuse(f"the daemon answered {verb} with a stream")
+            return answer["result"]
+
+    async def _stream(self, verb: str, **params: Json) -> AsyncGenerator[Any, None]:
+        async with self._connection() as connection:
+            await connection.send(verb, params)
+            while "item" in (answer := await connection.receive()):
+                yield answer["item"]
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[_Connection, None]:
+        try:
+            with reachable_path(self._path) as name:
+                reader, writer = await asyncio.open_unix_connection(name, limit=ANSWER_LIMIT)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            raise NoDaemon(f"no daemon is running in {self._path.parent}") from None
+        except PermissionError:
+            raise Refused(
+                f"this user may not talk to the daemon in {self._path.parent}",
+                hint=f"join the group of {self._path}, or ask as the user that runs the daemon",
+            ) from None
+        except OSError as error:
+            raise Unavailable(f"cannot reach {self._path}: {error.strerror or error}") from error
+        try:
+            yield _Connection(reader, writer)
+        finally:
+            writer.close()
+
+
+class NoDaemon(Unavailable):
+    """Nobody listens at the socket."""
+
+
+class _Connection:
+    """One request and its answers."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, verb: str, params: dict[str, Json]) -> None:
+        line = encode({"id": 1, "verb": verb, "params": params})
+        if len(line) > REQUEST_LIMIT:
+            raise Invalid(f"the request has {len(line):,} bytes; {REQUEST_LIMIT:,} are the limit")
+        try:
+            self._writer.write(line)
+            await self._writer.drain()
+        except OSError:
+            pass  # why it hung up may still be there to read; if not, `receive` says so
+
+    async def receive(self) -> dict[str, Json]:
+        """The next answer. Raises the error in it, Unknown where the daemon is gone."""
+        try:
+            line = await self._reader.readline()
+        except ValueError:
+            raise Invalid(f"the daemon's answer is longer than {ANSWER_LIMIT:,} bytes") from None
+        except OSError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise Unknown("the daemon went away before it had answered", hint="kos-edge status")
+        match decode(line):
+            case {"error": error}:
+                raise error_from(error)
+            case dict(answer):
+                return answer
+            case _:
+                raise Misuse("the daemon's answer is no object")

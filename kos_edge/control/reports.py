@@ -1,0 +1,264 @@
+"""What the verbs of the control protocol answer: JSON objects with fixed keys.
+
+Every time is an RFC 3339 UTC string (``2026-01-31T12:00:00.000Z``) or null where this node does not know it;
+every duration is a float of seconds and ends in ``_s``; every size is bytes. A kid is its text form
+(``kid:device:<32 hex>``), a public key 64 hex digits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Json = Any
+"""A value as JSON has it: None, bool, int, float, str, list or dict with string keys."""
+
+
+class InitReport(TypedDict):
+    """A new node's own data. `passphrase` is there once, and only when it was made up here."""
+
+    state: str
+    name: str
+    role: str
+    kid: str
+    public: str
+    words: str
+    mesh: str | None
+    recovery: str | None
+    passphrase: str | None
+
+
+class AgentReport(TypedDict):
+    """One agent of a running daemon."""
+
+    name: str
+    file: str | None
+    state: str
+    published: int
+    errors: int
+    last_error: str | None
+
+
+class LaneReport(TypedDict):
+    """What is owed on one kind of stream of the outbox."""
+
+    audience: str
+    priority: str
+    durable: bool
+    order: Literal["in-order", "fresh-first"]
+    messages: int
+    bytes: int
+    oldest_at: str | None
+
+
+class QueueReport(TypedDict):
+    """What this node still owes others, and what was refused."""
+
+    messages: int
+    bytes: int
+    limit_messages: int
+    limit_bytes: int
+    oldest_at: str | None
+    in_flight: int
+    dead: int
+    lanes: list[LaneReport]
+
+
+class DeadLetter(TypedDict):
+    """A message that was refused, or that broke its handler, and the reason."""
+
+    id: str
+    topic: str
+    at: str | None
+    died_at: str | None
+    reason: str
+    attempts: int
+    body: Json
+
+
+class JournalReport(TypedDict):
+    """What this node has received or kept."""
+
+    messages: int
+    bytes: int
+    oldest_at: str | None
+    limit_bytes: int
+    limit_age_s: float
+
+
+class PeerReport(TypedDict):
+    """A node that this one knows. `connected` is a live session; `round_trip_s` its measured time."""
+
+    kid: str
+    name: str | None
+    role: str | None
+    standing: Literal["member", "provisional", "revoked", "expired", "seen"]
+    connected: bool
+    carrier: str | None
+    address: str | None
+    round_trip_s: float | None
+    last_seen_at: str | None
+    found_by: str | None
+    expires_at: str | None
+
+
+class TrafficReport(TypedDict):
+    """What a node has sent and received since it started; percentiles from publish to final receipt.
+
+    `latency_buckets` counts messages by logarithmic bucket: see `kos_edge.delivery.latency`.
+    """
+
+    accepted: int
+    refused: int
+    commits: int
+    settled: int
+    received: int
+    duplicates: int
+    invalid: int
+    handshakes: int
+    handshakes_failed: int
+    p50_s: float | None
+    p99_s: float | None
+    latency_buckets: list[int]
+
+
+class StatusReport(TypedDict):
+    """One node at a glance. What only a daemon knows is null when there is none (`running` false)."""
+
+    state: str
+    version: str
+    name: str
+    kid: str
+    public: str
+    words: str
+    role: str
+    mesh: str | None
+    membership: Literal["none", "waiting", "pending", "member", "revoked", "expired"]
+    admission: str | None
+    running: bool
+    pid: int | None
+    uptime_s: float | None
+    epoch: int | None
+    listening: list[str]
+    peers_known: int
+    peers_connected: int
+    queue: QueueReport
+    journal: JournalReport
+    agents: list[AgentReport]
+    traffic: TrafficReport
+    warnings: list[str]
+
+
+class InvitationReport(TypedDict):
+    """A token for newcomers. The token is a secret until it is used up or expired."""
+
+    token: str
+    id: str
+    uses: int
+    expires_at: str | None
+    hub: str
+    mesh: str
+    addresses: list[str]
+
+
+class JoinReport(TypedDict):
+    """How it went. `waiting`: the wish is kept, `run` goes on with it. `pending`: a person must say yes."""
+
+    outcome: Literal["joined", "waiting", "pending"]
+    mesh: str
+    hub: str | None
+    name: str | None
+    role: str | None
+    words: str
+    reason: str | None
+    expires_at: str | None
+
+
+class LeaveReport(TypedDict):
+    """The mesh that was left; null when there was none."""
+
+    mesh: str | None
+
+
+class MemberReport(TypedDict):
+    """A member, or a key that will be one when it comes (`allow`)."""
+
+    kid: str
+    public: str
+    name: str | None
+    role: str
+    expires_at: str | None
+
+
+class PendingReport(TypedDict):
+    """A newcomer in quarantine; `words` are compared by a person on both screens."""
+
+    kid: str
+    public: str
+    words: str
+    name: str | None
+    role: str | None
+    address: str
+    since: str | None
+    expires_at: str | None
+
+
+class RejectReport(TypedDict):
+    """The newcomer that was sent away."""
+
+    kid: str
+    name: str | None
+
+
+class RevokeReport(TypedDict):
+    """A revocation, signed and on its way to every member."""
+
+    kid: str
+    name: str | None
+    number: int
+    at: str | None
+    reason: str | None
+
+
+class Failure(TypedDict):
+    """An error as the wire and ``--json`` have it; `kind` as in `kos_edge.control.wire`."""
+
+    kind: str
+    message: str
+    hint: str | None
+
+
+class PublishReport(TypedDict):
+    """One id a value, in order, each durable; with a `failure`, the value after the last id is at fault."""
+
+    ids: list[str]
+    failure: Failure | None
+
+
+class Delivered(TypedDict):
+    """One message. `body` is the plain value of a reading or data, for other types their JSON form.
+
+    `name` is the source's name in the mesh, `type` the payload's type (``data``, ``intent``, ...), `unit`
+    that of a reading, or one for each field of it.
+    """
+
+    id: str
+    source: str
+    name: str | None
+    topic: str
+    seq: int
+    at: str | None
+    type: str
+    body: Json
+    unit: NotRequired[str | dict[str, str]]
+
+
+class RetryReport(TypedDict):
+    """A dead letter that is back in the queue, and its id."""
+
+    id: str
+
+
+class StopReport(TypedDict):
+    """The daemon that is going down."""
+
+    pid: int
