@@ -259,6 +259,8 @@ class Handshakes:
             if isinstance(answer, Membership):
                 self._trust.learn(answer)
         self._trust.learn(peer)
+        if target.carrier != "tcp":
+            self._trust.reached(peer.kid, target.host, target.port)
         await self._save()
         session = self.endpoint.add_session(target, established.keys, peer)
         self.succeeded += 1
@@ -309,6 +311,7 @@ class Handshakes:
             raise Unavailable("the hub gave no answer to the wish to join")
         self._trust.become(joined_mesh, answer)
         self._trust.learn(hub)
+        self._trust.reached(hub.kid, target.host, target.port)
         await self._save()
         return Joined(joined_mesh, hub, answer)
 

@@ -20,7 +20,7 @@ from kos_edge.agents.host import Host
 from kos_edge.bootstrap.admission import Mode
 from kos_edge.clock import Clock, SystemClock
 from kos_edge.discovery.mdns import Mdns
-from kos_edge.discovery.sighting import Advertisement
+from kos_edge.discovery.sighting import Advertisement, Found, Hint
 from kos_edge.discovery.static import parse_peer
 from kos_edge.errors import KosError, Misuse, Unavailable
 from kos_edge.mesh.membership import Membership
@@ -56,6 +56,7 @@ class Node:
     """One node over one state directory, which it locks while it runs.
 
     `carriers` makes the node speak over those instead of UDP and TCP sockets: an in-memory network, in tests.
+    With a `random` that is seeded as well, and `threaded` off, a run is the same every time.
     Raises Unavailable for a state that is in use or has no node in it, Invalid for a damaged one.
     """
 
@@ -166,7 +167,9 @@ class Node:
             cut_off=self.cut_off,
             save=self.save,
         )
-        self.handshakes = Handshakes(self.trust, self.clock, opened=self._opened_by_peer, save=self.save)
+        self.handshakes = Handshakes(
+            self.trust, self.clock, opened=self._opened_by_peer, save=self.save, random=self._random
+        )
         carriers = self._given_carriers
         self.endpoint = Endpoint(
             self._carriers() if carriers is None else carriers,
@@ -175,6 +178,7 @@ class Node:
             edhoc_combined=self.handshakes.combined,
             on_hint=self._hinted,
             clock=self.clock,
+            random=self._random,
         )
         self.handshakes.serve_on(self.endpoint)
         self.peers = Peers(
@@ -184,6 +188,7 @@ class Node:
             self.writer,
             new_link=self._new_link,
             carriers=lambda: frozenset(address.carrier for address in self.endpoint.bound),
+            lot=lambda: int.from_bytes(self._random(4)) / 2**32,
         )
         self.enrolment = Enrolment(self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh)
         self.bus = NodeBus(
@@ -198,6 +203,8 @@ class Node:
     async def _live(self, on_ready: Callable[[], Awaitable[None]] | None) -> None:
         for text in self.config.network.peers:
             self.peers.add_static(parse_peer(text, DEFAULT_PORT))
+        for kid, (host, port) in self.trust.addresses.items():
+            self.peers.heard(Found(kid, None, None, (Hint(host, port, port),)))
         self.refresh()
         parts = [self.publisher.run, self.settling.run, self.peers.run, self.enrolment.run, self.housekeeping.run]
         if self.mdns is not None:

@@ -64,6 +64,7 @@ class Peers:
         new_link: Callable[[Session, Membership, bytes], Link],
         carriers: Callable[[], frozenset[str]],
         resolve: Callable[[Found], Awaitable[Found]] = look_up,
+        lot: Callable[[], float] = random.random,
     ) -> None:
         self._trust = trust
         self._clock = clock
@@ -72,6 +73,7 @@ class Peers:
         self._new_link = new_link
         self._carriers = carriers
         self._resolve = resolve
+        self._lot = lot
         self._wake = asyncio.Event()
         self._known: dict[bytes, _Wanted] = {}
         self._static: list[tuple[Found, _Wanted]] = []
@@ -110,9 +112,10 @@ class Peers:
         match event:
             case Found(kid_claimed=bytes(kid)) if kid != self._trust.kid:
                 known = self._known.setdefault(kid, _Wanted())
-                known.found = [f for f in known.found if f.role is None and f is not event] + [event]
+                by_mdns = event.role is not None
+                known.found = [f for f in known.found if (f.role is not None) is not by_mdns] + [event]
                 known.tries, known.next_try = 0, 0.0
-                known.seen_at = self._clock.wall()
+                known.seen_at = self._clock.wall() if by_mdns else known.seen_at
             case Lost(kid):
                 known = self._known.get(kid, _Wanted())
                 known.found = [f for f in known.found if f.role is None]
@@ -351,7 +354,7 @@ class Peers:
     def _postpone(self, known: _Wanted) -> None:
         pause = RETRY_S[min(known.tries, len(RETRY_S) - 1)]
         known.tries += 1
-        known.next_try = self._clock.monotonic() + pause * (1 - JITTER * random.random())  # noqa: S311
+        known.next_try = self._clock.monotonic() + pause * (1 - JITTER * self._lot())
 
     def _complain(self, known: _Wanted, text: str, level: int) -> None:
         log.log(level if text != known.complaint else logging.DEBUG, "%s", text)

@@ -100,7 +100,7 @@ def peers(node: Node) -> list[PeerReport]:
                 address=address,
                 round_trip_s=link.courier.window.smoothed if link else None,
                 last_seen_at=ago(node, node.clock.monotonic() - link.session.heard_at) if link else _seen_at(seen, found.kid),
-                found_by="mdns" if found.kid in seen else None,
+                found_by=_found_by(seen, found.kid),
                 expires_at=time_text(found.not_after),
             )
         )
@@ -119,11 +119,17 @@ def peers(node: Node) -> list[PeerReport]:
                 address=next((f"{hint.host}:{hint.port}" for hint in hints), None),
                 round_trip_s=None,
                 last_seen_at=None if at is None else time_text(at),
-                found_by="mdns",
+                found_by=_found_by(seen, kid),
                 expires_at=None,
             )
         )
     return reports
+
+
+def _found_by(seen: dict[bytes, tuple[list[Found], float | None, str]], kid: bytes) -> str | None:
+    """How we know where it is: by mDNS, or by an address that was given or used before."""
+    sightings = seen[kid][0] if kid in seen else []
+    return "mdns" if any(s.role is not None for s in sightings) else "address" if sightings else None
 
 
 def _seen_at(seen: dict[bytes, tuple[list[Found], float | None, str]], kid: bytes) -> str | None:

@@ -28,9 +28,6 @@ class NodeSection:
         (),
         "Agent files that `kos-edge run` starts beside those it is given; relative to this file.",
     )
-    stop_timeout_s: float = setting(
-        DURATION, 5.0, "How long agents get to close their hardware when the daemon stops."
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +84,6 @@ class AdmissionSection:
     )
     open: bool = setting(
         FLAG, False, "Admit everybody. For demonstrations and tests only; the daemon warns at every start."
-    )
-    membership_s: float = setting(
-        LONGER_DURATION, 31_536_000.0, "How long a new membership is valid before it is renewed."
     )
 
 

@@ -27,6 +27,7 @@ from kos_edge.node.uptime import FLOOR_S
 from kos_edge.store.store import Store
 
 MEMBER = "member"
+ADDRESS = "address"
 MAX_NEWS = 8  # signed objects in one answer of POST /trust; more follow in the next
 NEWS_BYTES = 900  # of them, so that the answer fits one datagram
 
@@ -55,6 +56,7 @@ class Trust:
         self.policy: Policy = DENY_ALL
         self.admission: Admission | None = None
         self.wish: dict[str, str] | None = None
+        self.addresses: dict[bytes, tuple[str, int]] = {}
         self._changes: list[Change] = []
 
     # -- reading
@@ -128,6 +130,13 @@ class Trust:
         self.save(member)
         self.want(None)
 
+    def reached(self, kid: bytes, host: str, port: int) -> None:
+        """A member has shown its key at this address: it is tried there again, after a restart too."""
+        if self.addresses.get(kid) != (host, port):
+            self.addresses[kid] = (host, port)
+            value = cbor.encode([host, port])
+            self._changes.append(lambda store: store.records.put(ADDRESS, kid, value))
+
     def want(self, wish: dict[str, str] | None) -> None:
         """Remember what a `join` that found no hub wanted (`token` or `mesh`), or forget it."""
         self.wish = wish
@@ -137,12 +146,13 @@ class Trust:
     def leave(self) -> None:
         """Forget the mesh: membership, members, revocations, policy, wish. The key stays."""
         self.mesh = self.membership = self.admission = self.wish = None
-        self.roster, self.policy = Roster(), DENY_ALL
+        self.roster, self.policy, self.addresses = Roster(), DENY_ALL, {}
 
         def work(store: Store) -> None:
             for key in ("mesh", "membership", "wish", "policy", "revocations", "invitations", "allowed"):
                 store.database.put(key, None)
             store.records.clear(MEMBER)
+            store.records.clear(ADDRESS)
 
         self._changes.append(work)
 
@@ -237,6 +247,9 @@ class Trust:
             self.roster = Roster(self.revocations.is_revoked)
         for cwt in store.records.all(MEMBER).values():
             self.roster.add(verify_membership(cwt, mesh, at=self.at()))
+        for kid, value in store.records.all(ADDRESS).items():
+            host, port = cbor.decode(value)
+            self.addresses[kid] = (host, port)
         own = database.get("membership")
         if own is not None:
             self._become(verify_membership(own, mesh, at=self.at()))
