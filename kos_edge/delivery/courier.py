@@ -141,7 +141,9 @@ class Courier:
     def parcels(self, shipment: Shipment, now: float) -> list[Parcel]:
         """The shipment as it goes on the wire, with the age of each pack."""
         return [
-            Parcel(load.pack, None if load.age_ms is None else load.age_ms + round((now - load.loaded_at) * 1000))
+            Parcel(
+                load.pack, None if load.age_ms is None else load.age_ms + round((now - load.loaded_at) * 1000)
+            )
             for load in shipment.loads
         ]
 

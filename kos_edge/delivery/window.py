@@ -17,7 +17,9 @@ RTO_MOST = 3.0  # seconds; one datagram in 3 s is what RFC 8085 3.1.3 lets anyon
 DELAY_FACTOR = 1.5
 DELAY_SLACK = 0.01  # seconds; below this a longer round trip is the scheduler, not the link
 LOSS_SHARE = 0.2
-LOSS_SAMPLE = 64  # shipments before the share means anything: 10 % loss shows over 20 % in 1 of 100 such samples
+LOSS_SAMPLE = (
+    64  # shipments before the share means anything: 10 % loss shows over 20 % in 1 of 100 such samples
+)
 MIN_RTT_AGE = 30.0  # seconds after which the smallest round trip is measured afresh: routes change
 
 

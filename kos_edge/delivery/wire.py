@@ -234,7 +234,10 @@ def decode_answer(data: bytes) -> Answer:
 def encode_sync(sync: Sync) -> bytes:
     """The body of `POST /sync`."""
     return cbor.encode(
-        {1: [[*_stream_to_wire(o.stream), o.first, o.last] for o in sync.offers[:MAX_RECEIPTS]], 2: sync.epoch}
+        {
+            1: [[*_stream_to_wire(o.stream), o.first, o.last] for o in sync.offers[:MAX_RECEIPTS]],
+            2: sync.epoch,
+        }
     )
 
 

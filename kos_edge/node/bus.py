@@ -22,7 +22,7 @@ from kos_edge.node.uptime import Uptime
 from kos_edge.store.writer import Writer
 
 CALL_CLASS = Class(Priority.HIGH)
-FATES = 4_096  # messages with a ttl whose end is remembered; an older one is judged as sent, which is the careful answer
+FATES = 4_096  # messages with a ttl whose end is remembered; of an older one nothing is claimed
 
 _ORDER = {"in-order": False, "fresh-first": True}
 

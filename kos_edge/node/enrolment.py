@@ -90,7 +90,9 @@ class Enrolment:
                 continue
             self.waiting = outcome if isinstance(outcome, AskedToWait) else None
             if isinstance(outcome, Joined):
-                self._peers.heard(Found(outcome.hub.kid, None, None, (Hint(hint.host, hint.port, hint.port),)))
+                self._peers.heard(
+                    Found(outcome.hub.kid, None, None, (Hint(hint.host, hint.port, hint.port),))
+                )
                 log.info("joined as %s at %s", outcome.membership.name, outcome.hub.name)
                 self._joined()
             return outcome

@@ -178,7 +178,9 @@ class Subscriber:
                     await self._write(self._done)
                     continue
                 for entry in page:
-                    for heard in () if self._feed.is_for_others(entry.pack.stream) else self._feed.heard(entry):
+                    for heard in (
+                        () if self._feed.is_for_others(entry.pack.stream) else self._feed.heard(entry)
+                    ):
                         if matches(self._filter, heard.delivery.topic):
                             await self._hand_over(heard)
                     self._done = entry.id

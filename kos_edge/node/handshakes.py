@@ -38,7 +38,9 @@ from kos_edge.transport.endpoint import Endpoint
 from kos_edge.transport.session import Session
 from kos_edge.transport.surface import EDHOC_PATH
 
-HANDSHAKE_TIMEOUT_S = 4.0  # for one request: a confirmable one is repeated after 2 to 3 s; then another try is better
+HANDSHAKE_TIMEOUT_S = (
+    4.0  # for one request: a confirmable one is repeated after 2 to 3 s; then another try is better
+)
 
 log = logging.getLogger(__name__)
 
@@ -134,14 +136,18 @@ class Handshakes:
         if self._trust.membership is None:
             return Response(SERVICE_UNAVAILABLE)
         self._responders.credential = self.credential()
-        async with self._one_at_a_time:  # a repeated message_3 must not get its answer before the decision is on disk
+        async with (
+            self._one_at_a_time
+        ):  # a repeated message_3 must not get its answer before the decision is on disk
             outcome = self._responders.receive(
                 address, payload, self._clock.monotonic(), echo=echo, reachable=address.connection is not None
             )
             await self._settle(address, outcome)
         return _response(outcome)
 
-    async def combined(self, address: Address, kid: bytes, payload: bytes) -> tuple[Session, bytes] | Response:
+    async def combined(
+        self, address: Address, kid: bytes, payload: bytes
+    ) -> tuple[Session, bytes] | Response:
         """Finish a handshake that came with a first request (RFC 9668)."""
         async with self._one_at_a_time:
             outcome = self._responders.combined(address, kid, payload, self._clock.monotonic())
@@ -222,7 +228,11 @@ class Handshakes:
     # -- the initiator
 
     async def reach(
-        self, address: Address, *, kid: bytes | None = None, expect: Callable[[Membership], bool] | None = None
+        self,
+        address: Address,
+        *,
+        kid: bytes | None = None,
+        expect: Callable[[Membership], bool] | None = None,
     ) -> Reached:
         """A session with the member at `address`: with this kid, or one that `expect` likes.
 
@@ -283,9 +293,7 @@ class Handshakes:
             return Identified(presented.public, found["hub"][1])
 
         def wish(binding: Binding) -> tuple[EadItem, ...]:
-            return ask(
-                role, name, th_3=binding.th_3, id_cred=binding.id_cred, cred=binding.cred, token=token
-            )
+            return ask(role, name, th_3=binding.th_3, id_cred=binding.id_cred, cred=binding.cred, token=token)
 
         handshake = InitiatorHandshake(
             self._trust.key,

@@ -33,8 +33,9 @@ class Housekeeping:
         while True:
             await asyncio.sleep(EVERY_S)
             try:
-                while await self._writer.run(self._prune) == BATCH:
-                    await asyncio.sleep(0)
+                gone = BATCH
+                while gone == BATCH:
+                    gone = await self._writer.run(self._prune)
             except Unavailable as error:
                 log.warning("nothing can be let go of now: %s", error)
 

@@ -63,7 +63,9 @@ def initialize(
                 authority = Authority.create(random)
                 secret = made_up if passphrase is None else passphrase
                 assert secret is not None
-                write_durably(path / RECOVERY_NAME, recovery_file(authority, secret, random=random), mode=0o600)
+                write_durably(
+                    path / RECOVERY_NAME, recovery_file(authority, secret, random=random), mode=0o600
+                )
                 mesh = authority.mesh
                 _found(store, authority, key, chosen, at=max(wall(), FLOOR_S), random=random)
             store.database.transact([lambda: _name(store, chosen, kind)])

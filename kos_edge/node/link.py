@@ -39,12 +39,18 @@ from kos_edge.transport.session import Session
 
 STREAM_WINDOW = 8  # requests of 64 kB in flight over TCP: enough for 100 ms at 40 Mbit/s
 DATAGRAM_WINDOW = 128
-DOUBT_STRIKES = 4  # whole retransmission times without any answer before another way to the peer is looked for
-STRIKES = 20  # and before the session counts as dead: a minute, for most links come back and need no new handshake
+DOUBT_STRIKES = (
+    4  # whole retransmission times without any answer before another way to the peer is looked for
+)
+STRIKES = (
+    20  # and before the session counts as dead: a minute, for most links come back and need no new handshake
+)
 OFFERS = 12  # streams compared in one request, so that it and its answer fit a datagram
 ANSWER_LEAST_S = 5.0  # a late answer still settles something
 TRUST_ROUNDS = 64  # of revocations to catch up with in one go
-ASK_TIMEOUT_S = 8.0  # for a comparison: three retransmissions of a confirmable request would be 30 s, a new session is cheaper
+ASK_TIMEOUT_S = (
+    8.0  # for a comparison: all retransmissions (RFC 7252) would take 45 s, a new session is cheaper
+)
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +99,7 @@ class Link:
 
     @property
     def carrier(self) -> str:
-        """"udp", "tcp" or "mem"."""
+        """ "udp", "tcp" or "mem"."""
         return self.session.address.carrier
 
     async def run(self) -> None:
@@ -112,9 +118,13 @@ class Link:
 
     async def _ask(self, path: str, body: bytes) -> bytes:
         handshake, self._handshake = self._handshake, b""
-        response = await self.session.request(Request(POST, path, body), timeout=ASK_TIMEOUT_S, handshake=handshake)
+        response = await self.session.request(
+            Request(POST, path, body), timeout=ASK_TIMEOUT_S, handshake=handshake
+        )
         if response.code != CHANGED:
-            raise Unavailable(f"{self.peer.name} answered {response.code >> 5}.{response.code & 31:02d} to {path}")
+            raise Unavailable(
+                f"{self.peer.name} answered {response.code >> 5}.{response.code & 31:02d} to {path}"
+            )
         return response.payload
 
     async def _exchange_trust(self) -> None:
@@ -143,7 +153,9 @@ class Link:
         owed = await self._writer.read(self._owed)
         for start in range(0, len(owed), OFFERS):
             part = owed[start : start + OFFERS]
-            sync = Sync(tuple(Offer(o.stream, o.first, o.last) for o in part), self._writer.store.outbox.epoch)
+            sync = Sync(
+                tuple(Offer(o.stream, o.first, o.last) for o in part), self._writer.store.outbox.epoch
+            )
             synced = decode_synced(await self._ask(SYNC_PATH, encode_sync(sync)))
             if synced.epoch > self._writer.store.outbox.epoch:
                 log.error(
@@ -211,7 +223,9 @@ class Link:
         body = encode_ship(self.courier.parcels(shipment, self._clock.monotonic()))
         timeout = max(ANSWER_LEAST_S, 4 * self.courier.window.rto)
         try:
-            response = await self.session.request(Request(POST, KLP_PATH, body), confirmable=False, timeout=timeout)
+            response = await self.session.request(
+                Request(POST, KLP_PATH, body), confirmable=False, timeout=timeout
+            )
             if response.code != CHANGED:
                 raise Unavailable("the peer cannot take packs now")
             answer = decode_answer(response.payload)
@@ -244,4 +258,3 @@ class Link:
         """Complete the handshake and do nothing else: another session serves this peer."""
         if self._handshake:
             await self._exchange_trust()
-

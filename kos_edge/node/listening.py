@@ -15,7 +15,7 @@ from kos_edge.transport.tcp import TcpCarrier
 from kos_edge.transport.udp import UdpCarrier
 
 PORT_NAME = "port"
-ANY = ("0.0.0.0", "::")  # noqa: S104 - a node is there to be reached; only the handshake is open to strangers
+ANY = ("0.0.0.0", "::")
 
 
 def carriers_for(network: NetworkSection, state: Path) -> list[Carrier]:

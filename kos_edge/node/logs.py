@@ -42,4 +42,4 @@ def _shown(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info and record.exc_info[0] is not None:
         text += f" [{record.exc_info[0].__name__}: {record.exc_info[1]}]"
-    return "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text[:_LONGEST])
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_LONGEST])

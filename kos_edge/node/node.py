@@ -1,7 +1,7 @@
 """The node: the only place that builds the parts and joins them.
 
-    async with Node(state) as node: …          inside another program
-    await Node(state).run()                    a daemon's whole life
+async with Node(state) as node: …          inside another program
+await Node(state).run()                    a daemon's whole life
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kos_edge.clock import Clock, SystemClock
 from kos_edge.discovery.mdns import Mdns
 from kos_edge.discovery.sighting import Advertisement, Found, Hint
 from kos_edge.discovery.static import parse_peer
-from kos_edge.errors import KosError, Misuse, Unavailable
+from kos_edge.errors import KosError, Misuse
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.addresses import DEFAULT_PORT
 from kos_edge.node.bus import NodeBus, terms_of
@@ -131,7 +131,13 @@ class Node:
             if any(rule.limits for rule in self.config.topics):
                 self.writer.store.outbox.limited = lambda topic: self._terms_of(topic).limits is not None
             await self.writer.read(lambda store: store.own(self.trust.kid))
-            mode = Mode.OPEN if self.config.admission.open else Mode.APPROVAL if self.config.admission.approval else Mode.CLOSED
+            mode = (
+                Mode.OPEN
+                if self.config.admission.open
+                else Mode.APPROVAL
+                if self.config.admission.approval
+                else Mode.CLOSED
+            )
             now = self.clock.monotonic()
             await self.writer.read(lambda store: self.trust.load(store, now, mode))
             self._build(await self.writer.read(lambda store: store.outbox.uptime_ms(self.trust.kid)))
@@ -144,9 +150,7 @@ class Node:
 
     def _build(self, uptime_ms: int) -> None:
         self.uptime = Uptime(self.clock, uptime_ms)
-        self.feed = Feed(
-            self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.is_for_others
-        )
+        self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.is_for_others)
         self.settling = Settling(self.writer, self.uptime)
         self.publisher = Publisher(
             self.writer,
@@ -206,7 +210,13 @@ class Node:
         for kid, (host, port) in self.trust.addresses.items():
             self.peers.heard(Found(kid, None, None, (Hint(host, port, port),)))
         self.refresh()
-        parts = [self.publisher.run, self.settling.run, self.peers.run, self.enrolment.run, self.housekeeping.run]
+        parts = [
+            self.publisher.run,
+            self.settling.run,
+            self.peers.run,
+            self.enrolment.run,
+            self.housekeeping.run,
+        ]
         if self.mdns is not None:
             parts.append(self.mdns.run)
         async with asyncio.TaskGroup() as group:
@@ -248,7 +258,7 @@ class Node:
     def _carriers(self) -> list[Carrier]:
         """Sockets; a command that only asks once takes any port and no connections."""
         if self._quiet:
-            return [UdpCarrier([("0.0.0.0", 0), ("::", 0)])]  # noqa: S104
+            return [UdpCarrier([("0.0.0.0", 0), ("::", 0)])]
         return carriers_for(self.config.network, self.state.path)
 
     def refresh(self) -> None:

@@ -45,7 +45,6 @@ from kos_edge.node.node import Node
 from kos_edge.node.statedir import StateDir
 
 
-
 class NodeOperations:
     """`running`: the node is a daemon's; otherwise its state was opened for one command."""
 
@@ -119,10 +118,14 @@ class NodeOperations:
         await node.save()
         if isinstance(outcome, AskedToWait):
             node.enrolment.news()
-            return self._join_report("pending", wanted, "a person has to let this node in: kos-edge pending, there")
+            return self._join_report(
+                "pending", wanted, "a person has to let this node in: kos-edge pending, there"
+            )
         return self._join_report("joined", outcome.mesh, None, outcome)
 
-    def _join_report(self, word: str, mesh: bytes, reason: str | None, joined: Joined | None = None) -> JoinReport:
+    def _join_report(
+        self, word: str, mesh: bytes, reason: str | None, joined: Joined | None = None
+    ) -> JoinReport:
         trust = self._node.trust
         member = trust.membership
         return JoinReport(
@@ -141,7 +144,9 @@ class NodeOperations:
         node = self._node
         mesh = node.trust.mesh
         if node.trust.admission is not None:
-            raise Refused("this hub is its mesh's issuer: without it nobody could join", hint="make another hub first")
+            raise Refused(
+                "this hub is its mesh's issuer: without it nobody could join", hint="make another hub first"
+            )
         for link in node.peers.links.values():
             link.session.close("this node leaves its mesh")
         node.trust.leave()
@@ -159,7 +164,11 @@ class NodeOperations:
         lifetime = {} if seconds is None else {"lifetime_s": seconds}
         now = node.clock.monotonic()
         token = admission.invitations.invite(
-            now=now, wall=node.trust.at(), uses=uses, hints=hints, **lifetime  # type: ignore[arg-type]
+            now=now,
+            wall=node.trust.at(),
+            uses=uses,
+            hints=hints,
+            **lifetime,  # type: ignore[arg-type]
         )
         node.trust.save_admission(now)
         await node.save()
@@ -176,11 +185,13 @@ class NodeOperations:
     def _hints(self) -> list[Hint]:
         """Where this hub can be reached, the addresses that lead out of this machine first."""
         node = self._node
-        port = next((a.port for a in node.endpoint.bound if a.carrier == "udp"), None) if self._running else None
+        port = (
+            next((a.port for a in node.endpoint.bound if a.carrier == "udp"), None) if self._running else None
+        )
         if port is None:
             port = kept_port(node.state.path)
         given = [parse_listen(text) for text in node.config.network.listen]
-        hosts = [host for host, _ in given if host not in ("", "0.0.0.0", "::")]  # noqa: S104
+        hosts = [host for host, _ in given if host not in ("", "0.0.0.0", "::")]
         if given and given[0][1]:
             port = port or given[0][1]
         if not hosts:

@@ -76,7 +76,7 @@ class Peers:
         self._lot = lot
         self._wake = asyncio.Event()
         self._known: dict[bytes, _Wanted] = {}
-        self._static: list[tuple[Found, _Wanted]] = []
+        self._static: list[_Wanted] = []
         self._links: dict[bytes, Link] = {}
         self._began: dict[bytes, tuple[float, bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,7 +102,7 @@ class Peers:
     def add_static(self, found: Found) -> None:
         """A peer given by hand."""
         if found.kid_claimed is None:
-            self._static.append((found, _Wanted(found=[found])))
+            self._static.append(_Wanted(found=[found]))
         else:
             self.heard(found)
         self._wake.set()
@@ -257,7 +257,7 @@ class Peers:
                 self._spawn(self._try(kid, known))
             else:
                 waits.append(known.next_try - now)
-        for found, known in self._static:
+        for known in self._static:
             if known.trying or self._is_linked(known):
                 continue
             if known.next_try <= now:

@@ -100,7 +100,9 @@ class Publisher:
         self._committed = committed
         self._linger: Linger[Lane, _Waiting] = Linger(UDP_BUDGET)
         self._wake = asyncio.Event()
-        self._gathered: Counter[str] = Counter()  # messages and bytes between enqueue and commit, by topic too
+        self._gathered: Counter[str] = (
+            Counter()
+        )  # messages and bytes between enqueue and commit, by topic too
         self.accepted = 0
         self.refused = 0
         self.commits = 0
@@ -144,7 +146,9 @@ class Publisher:
         """Hand one message in, in order of the calls; the future has its position once it is synced."""
         check_topic(topic)
         if self._sealer() is None:
-            raise Unavailable("this node belongs to no mesh yet", hint="kos-edge join TOKEN, or init --role hub")
+            raise Unavailable(
+                "this node belongs to no mesh yet", hint="kos-edge join TOKEN, or init --role hub"
+            )
         terms = self._terms(topic)
         now_ms = self._uptime.ms()
         wall = self._uptime.wall_ms()
@@ -189,7 +193,9 @@ class Publisher:
             if limits is not None:
                 used = outbox.by_topic.get(topic, _NOTHING)
                 messages = used.messages + self._gathered[f"{topic} {_COUNT}"] + 1
-                limits.refuse(f"the queue of {topic}", messages, used.bytes + self._gathered[f"{topic} {_BYTES}"] + size)
+                limits.refuse(
+                    f"the queue of {topic}", messages, used.bytes + self._gathered[f"{topic} {_BYTES}"] + size
+                )
         except Unavailable:
             self.refused += 1
             raise
@@ -239,7 +245,9 @@ class Publisher:
             self._fail(batches, Unavailable("this node has left its mesh", hint="kos-edge join TOKEN"))
             return
         stamp = self._uptime.stamp()
-        jobs = [self._writer.run(self._append(sealer, lane, waiting, stamp)) for lane, waiting in batches.items()]
+        jobs = [
+            self._writer.run(self._append(sealer, lane, waiting, stamp)) for lane, waiting in batches.items()
+        ]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         self.commits += 1
         for waiting, result in zip(batches.values(), results, strict=True):
@@ -260,17 +268,18 @@ class Publisher:
         wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.uptime_ms - base_ms)
         first = replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms)
         messages = [
-            replace(item.message, offset_ms=item.message.offset_ms + item.uptime_ms - base_ms) for item in waiting
+            replace(item.message, offset_ms=item.message.offset_ms + item.uptime_ms - base_ms)
+            for item in waiting
         ]
         whole = self._is_all(lane[0])
-        return lambda store: store.outbox.append(
-            sealer.key, sealer.mesh, lane, messages, first, settle=whole
-        )
+        return lambda store: store.outbox.append(sealer.key, sealer.mesh, lane, messages, first, settle=whole)
 
     def _fail(self, batches: dict[Lane, list[_Waiting]], error: Exception) -> None:
         for waiting in batches.values():
             self.refused += len(waiting)
             for item in waiting:
                 if not item.future.done():
-                    copy = type(error)(error.message, hint=error.hint) if isinstance(error, KosError) else error
+                    copy = (
+                        type(error)(error.message, hint=error.hint) if isinstance(error, KosError) else error
+                    )
                     item.future.set_exception(copy)

@@ -24,8 +24,8 @@ from kos_edge.klp.body import to_json as body_to_json
 from kos_edge.klp.identity import kid_text
 from kos_edge.klp.jsonform import time_text as time_text_ms
 from kos_edge.klp.jsonform import to_json as value_to_json
-from kos_edge.klp.pack import Message, Position
 from kos_edge.klp.message import decode_message
+from kos_edge.klp.pack import Message, Position
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.feed import Heard
 from kos_edge.node.initialize import RECOVERY_NAME
@@ -33,7 +33,6 @@ from kos_edge.node.node import Node
 from kos_edge.node.trust import Trust
 from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
-
 
 Word = Literal["none", "waiting", "pending", "member", "revoked", "expired"]
 
@@ -52,7 +51,9 @@ def ago(node: Node, seconds: float) -> str | None:
 def admission_of(node: Node) -> Admission:
     """What decides about newcomers here. Raises Refused where this is no hub."""
     if node.trust.admission is None:
-        raise Refused("this node admits nobody: it is no hub", hint="do it on the hub: kos-edge peers shows it")
+        raise Refused(
+            "this node admits nobody: it is no hub", hint="do it on the hub: kos-edge peers shows it"
+        )
     return node.trust.admission
 
 
@@ -86,7 +87,9 @@ def peers(node: Node) -> list[PeerReport]:
         if found.kid == trust.kid:
             continue
         link = links.get(found.kid)
-        standing = "revoked" if trust.revoked(found) else "expired" if found.expired_at(trust.at()) else "member"
+        standing = (
+            "revoked" if trust.revoked(found) else "expired" if found.expired_at(trust.at()) else "member"
+        )
         hints = node.peers.address_of(found.kid)
         address = str(link.session.address) if link else next((f"{h.host}:{h.port}" for h in hints), None)
         reports.append(
@@ -99,7 +102,9 @@ def peers(node: Node) -> list[PeerReport]:
                 carrier=link.carrier if link else None,
                 address=address,
                 round_trip_s=link.courier.window.smoothed if link else None,
-                last_seen_at=ago(node, node.clock.monotonic() - link.session.heard_at) if link else _seen_at(seen, found.kid),
+                last_seen_at=ago(node, node.clock.monotonic() - link.session.heard_at)
+                if link
+                else _seen_at(seen, found.kid),
                 found_by=_found_by(seen, found.kid),
                 expires_at=time_text(found.not_after),
             )

@@ -102,7 +102,11 @@ class Trust:
 
     def is_for_others(self, stream: Stream) -> bool:
         """Whether this node made the stream for one other node alone: commands, and answers to them."""
-        return stream.source == self.kid and stream.audience.startswith("kid:") and not self.is_mine(stream.audience)
+        return (
+            stream.source == self.kid
+            and stream.audience.startswith("kid:")
+            and not self.is_mine(stream.audience)
+        )
 
     def check(self, cwt: bytes) -> Membership:
         """A membership of this mesh, verified. Raises Invalid, Refused."""

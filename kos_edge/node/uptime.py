@@ -8,7 +8,9 @@ from __future__ import annotations
 from kos_edge.clock import Clock
 from kos_edge.store.outbox import Stamp
 
-FLOOR_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z, before this code was built: an earlier wall clock is not set
+FLOOR_S = (
+    1_767_225_600.0  # 2026-01-01T00:00:00Z, before this code was built: an earlier wall clock is not set
+)
 DEFAULT_UNCERTAINTY_MS = 1_000  # an NTP-disciplined Pi is far better; timekeeping measures it later
 
 

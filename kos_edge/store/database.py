@@ -6,6 +6,7 @@ sync and said that it did.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -16,7 +17,9 @@ from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.store import sql
 
 BUSY_TIMEOUT_S = 5.0  # another process holds the file only while somebody inspects it
-WAL_PAGES = 1000  # checkpoint after about 1 MB; SQLite's own default, said here because it bounds the log's size
+WAL_PAGES = (
+    1000  # checkpoint after about 1 MB; SQLite's own default, said here because it bounds the log's size
+)
 
 
 class Database:
@@ -89,10 +92,10 @@ class Database:
 
     def _undo(self) -> None:
         if self._connection.in_transaction:
-            try:
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # SQLite has rolled back by itself: a full disk does that
                 self.execute("ROLLBACK")
-            except sqlite3.Error:  # SQLite has rolled back by itself: a full disk does that
-                pass
         for reload in self._reloads:
             reload()
 
@@ -119,9 +122,13 @@ def store_error(error: sqlite3.Error, path: Path | str) -> KosError:
     if code.startswith("SQLITE_FULL"):
         return Unavailable(f"no space left for {path}", hint="free some space; what was accepted is safe")
     if code.startswith("SQLITE_IOERR"):
-        return Unavailable(f"the disk failed under {path} ({code})", hint="see dmesg; what was accepted is safe")
+        return Unavailable(
+            f"the disk failed under {path} ({code})", hint="see dmesg; what was accepted is safe"
+        )
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return Unavailable(f"cannot write {path}", hint="check the owner and permissions of the state directory")
+        return Unavailable(
+            f"cannot write {path}", hint="check the owner and permissions of the state directory"
+        )
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return Invalid(f"{path} is damaged ({error})", hint="keep a copy of the file and restore a backup")
     return Unavailable(f"the store failed: {error} ({code or type(error).__name__}) at {path}")

@@ -111,7 +111,9 @@ class Journal:
             if incoming.refused:
                 raw = remove(raw, dict.fromkeys(incoming.refused, Removal.REFUSED))
             if verdict is Verdict.NEXT:
-                self._insert(pack.stream, pack.first, pack.count, pack.chain_hash, incoming.age_ms, at_ms, raw, intake)
+                self._insert(
+                    pack.stream, pack.first, pack.count, pack.chain_hash, incoming.age_ms, at_ms, raw, intake
+                )
                 self._advance(lane, _lane_key(pack.stream), at_ms, intake)
             elif verdict is Verdict.AHEAD:
                 row = self._streams.ensure(pack.stream)
@@ -167,7 +169,9 @@ class Journal:
 
     def highest_epoch(self, source: bytes) -> int:
         """The newest epoch of `source` of which anything is held; 0 for none."""
-        return max((row.stream.epoch for row in self._streams if row.stream.source == source and row.held), default=0)
+        return max(
+            (row.stream.epoch for row in self._streams if row.stream.source == source and row.held), default=0
+        )
 
     # -- retention
 
@@ -178,7 +182,9 @@ class Journal:
         """
         (least,) = self._database.execute(sql.CURSOR_LEAST).fetchone()
         gone = 0
-        for ident, stream, first, count, at, size in self._database.execute(sql.PACK_OLDEST, (0, limit)).fetchall():
+        for ident, stream, first, count, at, size in self._database.execute(
+            sql.PACK_OLDEST, (0, limit)
+        ).fetchall():
             row = self._streams.by_id(stream)
             too_old = at and at < now_ms - max_age_ms
             if not (self._packs.bytes > max_bytes or too_old) or (least is not None and ident > least):

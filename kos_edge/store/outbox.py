@@ -57,7 +57,9 @@ class Waiting:
     at_ms: int
     ttl_s: int | None
     uptime_ms: int | None
-    topics: tuple[tuple[str, int, int], ...] = ()  # messages and bytes of the topics that have a limit of their own
+    topics: tuple[
+        tuple[str, int, int], ...
+    ] = ()  # messages and bytes of the topics that have a limit of their own
 
     def age_ms(self, now: Stamp) -> int | None:
         """How long ago it was sealed: exact within one process, by the wall clock over a restart, else unknown."""
@@ -149,7 +151,12 @@ class Outbox:
         found: dict[str, tuple[int, int]] = {}
         pack = peek(raw)
         for (_, item), slot in zip(pack.messages(), pack.slots, strict=True):
-            if isinstance(item, Message) and isinstance(slot, bytes) and self.limited and self.limited(item.topic):
+            if (
+                isinstance(item, Message)
+                and isinstance(slot, bytes)
+                and self.limited
+                and self.limited(item.topic)
+            ):
                 messages, size = found.get(item.topic, (0, 0))
                 found[item.topic] = (messages + 1, size + len(slot))
         return tuple((topic, messages, size) for topic, (messages, size) in found.items())
@@ -291,7 +298,9 @@ def without_expired(raw: bytes, age_ms: int) -> bytes:
     expired = {
         seq: Removal.EXPIRED
         for seq, item in peek(raw).messages()
-        if isinstance(item, Message) and item.ttl_s is not None and age_ms - item.offset_ms >= item.ttl_s * 1000
+        if isinstance(item, Message)
+        and item.ttl_s is not None
+        and age_ms - item.offset_ms >= item.ttl_s * 1000
     }
     return remove(raw, expired) if expired else raw
 
@@ -300,9 +309,7 @@ def _first_after(packs: list[Waiting], after: int) -> int:
     return bisect_right(packs, after, key=lambda waiting: waiting.last)
 
 
-def _packed(
-    stream: Stream, first: int, messages: Sequence[Message]
-) -> Iterator[tuple[Packer, int | None]]:
+def _packed(stream: Stream, first: int, messages: Sequence[Message]) -> Iterator[tuple[Packer, int | None]]:
     """Packs that fit a datagram, each with the shortest ttl in it; a message larger than one has its own."""
     packer = Packer(stream, first)
     ttl: int | None = None

@@ -52,11 +52,16 @@ class Records:
 
     def bury(self, letter: Dead) -> None:
         """Keep a dead letter."""
-        self._database.execute(sql.DEAD_ADD, (letter.id, letter.at, letter.reason, letter.topic, letter.message))
+        self._database.execute(
+            sql.DEAD_ADD, (letter.id, letter.at, letter.reason, letter.topic, letter.message)
+        )
 
     def dead(self) -> list[Dead]:
         """Every dead letter, oldest first."""
-        return [Dead(ident, at, reason, topic, bytes(m)) for ident, at, reason, topic, m in self._database.execute(sql.DEAD_ALL)]
+        return [
+            Dead(ident, at, reason, topic, bytes(m))
+            for ident, at, reason, topic, m in self._database.execute(sql.DEAD_ALL)
+        ]
 
     def dead_count(self) -> int:
         """How many dead letters there are."""

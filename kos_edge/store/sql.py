@@ -64,17 +64,25 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
-META_PUT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+META_PUT = (
+    "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
 META_DELETE = "DELETE FROM meta WHERE key = ?"
 
 STREAMS = (
-    "SELECT id, source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime FROM stream ORDER BY epoch"
+    "SELECT id, source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime"
+    " FROM stream ORDER BY epoch"
 )
 STREAM_ADD = "INSERT INTO stream (source, audience, class, epoch) VALUES (?, ?, ?, ?)"
-STREAM_POSITION = "UPDATE stream SET held = ?, hash = ?, settled = ?, floor = ?, floor_hash = ?, closed = ?, uptime = ? WHERE id = ?"
+STREAM_POSITION = (
+    "UPDATE stream SET held = ?, hash = ?, settled = ?, floor = ?, floor_hash = ?, closed = ?, uptime = ?"
+    " WHERE id = ?"
+)
 
 PACK_ADD = "INSERT INTO pack (stream, first, count, at, age, ttl, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)"
-PACK_AFTER = "SELECT id, stream, first, count, at, age, ttl, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
+PACK_AFTER = (
+    "SELECT id, stream, first, count, at, age, ttl, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
+)
 PACK_SIZES = "SELECT id, stream, first, count, length(sealed), at, ttl FROM pack ORDER BY id"
 PACK_OLDEST = "SELECT id, stream, first, count, at, length(sealed) FROM pack WHERE id > ? ORDER BY id LIMIT ?"
 PACK_MESSAGES = "SELECT coalesce(sum(count), 0) FROM pack"
@@ -95,7 +103,9 @@ DEAD_DELETE = "DELETE FROM dead WHERE id = ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
 
 CURSOR_GET = "SELECT pack FROM cursor WHERE name = ?"
-CURSOR_PUT = "INSERT INTO cursor (name, pack) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET pack = excluded.pack"
+CURSOR_PUT = (
+    "INSERT INTO cursor (name, pack) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET pack = excluded.pack"
+)
 CURSOR_LEAST = "SELECT min(pack) FROM cursor"
 
 OUTCOME_GET = "SELECT value FROM outcome WHERE id = ?"
@@ -104,7 +114,8 @@ OUTCOME_PRUNE = "DELETE FROM outcome WHERE at < ?"
 
 RECORDS = "SELECT key, value FROM record WHERE kind = ? ORDER BY key"
 RECORD_PUT = (
-    "INSERT INTO record (kind, key, value) VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+    "INSERT INTO record (kind, key, value) VALUES (?, ?, ?)"
+    " ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
 )
 RECORD_DELETE = "DELETE FROM record WHERE kind = ? AND key = ?"
 RECORDS_CLEAR = "DELETE FROM record WHERE kind = ?"

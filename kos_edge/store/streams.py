@@ -40,9 +40,20 @@ class Streams:
         self._rows.clear()
         self._by_id.clear()
         self._dirty.clear()
-        for ident, source, audience, code, epoch, held, chain, settled, floor, floor_hash, closed, up in (
-            self._database.execute(sql.STREAMS)
-        ):
+        for (
+            ident,
+            source,
+            audience,
+            code,
+            epoch,
+            held,
+            chain,
+            settled,
+            floor,
+            floor_hash,
+            closed,
+            up,
+        ) in self._database.execute(sql.STREAMS):
             stream = Stream(bytes(source), audience, Class.from_code(code), epoch)
             row = StreamRow(ident, stream, held, chain, settled, floor, floor_hash, bool(closed), up)
             self._rows[stream] = row
@@ -87,6 +98,15 @@ class Streams:
             row = self._by_id[ident]
             self._database.execute(
                 sql.STREAM_POSITION,
-                (row.held, row.hash, row.settled, row.floor, row.floor_hash, int(row.closed), row.uptime_ms, row.id),
+                (
+                    row.held,
+                    row.hash,
+                    row.settled,
+                    row.floor,
+                    row.floor_hash,
+                    int(row.closed),
+                    row.uptime_ms,
+                    row.id,
+                ),
             )
         self._dirty.clear()

@@ -103,7 +103,9 @@ class World:
         self._loaded.clear()
         self.courier = Courier(self.budget, Window(most=self.most))
         offers = [Offer(owed.stream, owed.first, owed.last) for owed in self.source.store.outbox.owed()]
-        (receipts,) = self.hub.database.transact([lambda: self.hub.journal.declare(self.source.key.kid, offers, 0)])
+        (receipts,) = self.hub.database.transact(
+            [lambda: self.hub.journal.declare(self.source.key.kid, offers, 0)]
+        )
         assert isinstance(receipts, list)
         self._settle(self.courier.on_receipts(receipts))
 
@@ -115,7 +117,11 @@ class World:
             for shipment in self.courier.poll(self.now):
                 body = encode_ship(self.courier.parcels(shipment, self.now))
                 self._fly(body, lambda data, n=shipment.number: self._arrive(n, data))
-            times = [t for t in (self.courier.timer(), self._events[0][0] if self._events else None) if t is not None]
+            times = [
+                t
+                for t in (self.courier.timer(), self._events[0][0] if self._events else None)
+                if t is not None
+            ]
             if not times:
                 return
             self.now = max(self.now, min(times))
@@ -128,7 +134,9 @@ class World:
             room = self.courier.room()
             if room:
                 after = max(self._loaded.get(owed.stream, 0), owed.first - 1)
-                loads = self.source.store.outbox.take(owed.stream, after, room, Stamp(1000, None, None), self.now)
+                loads = self.source.store.outbox.take(
+                    owed.stream, after, room, Stamp(1000, None, None), self.now
+                )
                 self.courier.add(loads)
                 if loads:
                     self._loaded[owed.stream] = loads[-1].last

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.body import Data
+from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Boundary, Class, Message, unseal
 from kos_edge.store.outbox import Stamp
 from kos_edge.store.store import Store
@@ -68,7 +68,11 @@ def test_a_message_that_has_outlived_its_ttl_leaves_its_place_in_a_pack_that_ver
     )
     (owed,) = source.store.outbox.owed()
     fresh, old = (
-        unseal(source.store.outbox.take(owed.stream, 0, 1, Stamp(now, None, None), 0.0)[0].pack, source.key.public, MESH)
+        unseal(
+            source.store.outbox.take(owed.stream, 0, 1, Stamp(now, None, None), 0.0)[0].pack,
+            source.key.public,
+            MESH,
+        )
         for now in (2000, 7000)
     )
     assert [type(item).__name__ for _, item in fresh.messages()] == ["Message", "Message"]
