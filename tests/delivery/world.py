@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from kos_edge.delivery.courier import DATAGRAM_BUDGET, Courier
 from kos_edge.delivery.position import Verdict
+from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.window import Window
 from kos_edge.delivery.wire import (
     Answer,
@@ -116,7 +118,7 @@ class World:
             self._feed()
             for shipment in self.courier.poll(self.now):
                 body = encode_ship(self.courier.parcels(shipment, self.now))
-                self._fly(body, lambda data, n=shipment.number: self._arrive(n, data))
+                self._fly(body, partial(self._arrive, shipment.number))
             times = [
                 t
                 for t in (self.courier.timer(), self._events[0][0] if self._events else None)
@@ -165,6 +167,6 @@ class World:
     def _back(self, number: int, data: bytes) -> None:
         self._settle(self.courier.on_answer(number, decode_answer(data), self.now))
 
-    def _settle(self, settled: list[object]) -> None:
+    def _settle(self, settled: Iterable[Settled]) -> None:
         for item in settled:
-            self.source.store.outbox.settle(item)  # type: ignore[arg-type]
+            self.source.store.outbox.settle(item)

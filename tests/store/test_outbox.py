@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kos_edge.klp.body import Data
@@ -13,7 +15,7 @@ from tests.delivery.world import MESH, Source
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path: Path) -> Source:
     return Source(KeyPair.from_seed(bytes(32)), Store(tmp_path / "kos.db"))
 
 
@@ -39,7 +41,7 @@ def test_each_pack_names_the_one_before_it_across_restarts(source: Source) -> No
     assert third.stream.epoch > first.stream.epoch
 
 
-def test_what_was_owed_is_still_owed_after_a_restart(source: Source, tmp_path) -> None:
+def test_what_was_owed_is_still_owed_after_a_restart(source: Source, tmp_path: Path) -> None:
     source.append(list(range(100)))
     source.store.close()
     again = Store(tmp_path / "kos.db")
