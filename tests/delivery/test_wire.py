@@ -1,0 +1,78 @@
+"""What members say to each other: good bodies are read back, everything else is Invalid and nothing else escapes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kos_edge.delivery import wire
+from kos_edge.errors import Invalid
+from kos_edge.klp import cbor
+from tests.vectors import generate_delivery
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "ship": wire.decode_ship,
+    "answer": wire.decode_answer,
+    "sync": wire.decode_sync,
+    "synced": wire.decode_synced,
+}
+VECTORS = Path(__file__).parent.parent / "vectors" / "delivery"
+
+
+def vectors() -> list[dict[str, Any]]:
+    found = []
+    for path in sorted(VECTORS.glob("*.json")):
+        found += json.loads(path.read_text())
+    return [vector for vector in found if vector["cddl"] in READERS]
+
+
+@pytest.mark.parametrize("vector", vectors(), ids=lambda vector: vector["name"])
+def test_every_vector_is_judged_as_it_says(vector: dict[str, Any]) -> None:
+    read = READERS[vector["cddl"]]
+    data = bytes.fromhex(vector["hex"])
+    if vector["valid"]:
+        read(data)
+    else:
+        with pytest.raises(Invalid):
+            read(data)
+
+
+def test_the_vectors_are_what_the_generator_makes() -> None:
+    for name, text in generate_delivery.render().items():
+        assert (VECTORS / name).read_text() == text
+
+
+@pytest.mark.parametrize("name", READERS)
+@given(data=st.binary(max_size=200))
+def test_bytes_of_any_kind_raise_invalid_and_nothing_else(name: str, data: bytes) -> None:
+    with contextlib.suppress(Invalid):
+        READERS[name](data)
+
+
+_values = st.recursive(
+    st.none() | st.integers(-5, 2**63) | st.binary(max_size=20) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.integers(0, 5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("name", READERS)
+@given(value=_values)
+def test_cbor_of_any_shape_raises_invalid_and_nothing_else(name: str, value: object) -> None:
+    with contextlib.suppress(Invalid):
+        READERS[name](cbor.encode(value))
+
+
+def test_a_receipt_covers_what_it_says_and_no_more() -> None:
+    receipt = wire.Receipt(generate_delivery.STREAM, 10, ((13, 20),))
+    assert receipt.covers(1, 10)
+    assert receipt.covers(14, 20)
+    assert not receipt.covers(10, 11)
+    assert not receipt.covers(12, 13)
