@@ -73,11 +73,15 @@ class Malformed:
 def encode_message(message: Message, topic_index: int) -> bytes:
     """The bytes of a slot; Invalid if the message breaks a rule: nothing is signed that others refuse."""
     topic.check_topic(message.topic)
-    parts: list[Any] = [topic_index, message.payload.TYPE, message.offset_ms, message.payload.to_wire()]
+    payload, offset_ms = message.payload, message.offset_ms
+    wire = payload.to_wire()
+    parts: list[Any] = [topic_index, payload.TYPE, offset_ms, wire]
+    body.from_wire(payload.TYPE, wire)
+    _check_offset(offset_ms)
     options = _options(message)
     if options:
         parts.append(options)
-    _read_parts(parts, (message.topic,), topic_index)
+        _with_options(message.topic, payload, offset_ms, options)
     data = cbor.encode(parts)
     if len(data) > MAX_MESSAGE:
         raise Invalid(f"a message of {len(data)} bytes; at most {MAX_MESSAGE} are carried", hint=_HINT)
@@ -88,7 +92,19 @@ def encode_message(message: Message, topic_index: int) -> bytes:
 
 def decode_message(data: bytes, topics: tuple[str, ...]) -> Message:
     """The message in a slot of a pack with this topic table; Invalid if it breaks a rule."""
-    return _read_parts(cbor.decode(data, limit=MAX_MESSAGE), topics, 0)
+    parts = cbor.decode(data, limit=MAX_MESSAGE)
+    if type(parts) is not list or not 4 <= len(parts) <= 5:
+        raise Invalid("a message is an array of four or five")
+    index, number, offset_ms, wire = parts[:4]
+    if type(index) is not int or not 0 <= index < len(topics):
+        raise Invalid("a message whose topic is not in the table of its pack")
+    if type(number) is not int:
+        raise Invalid("the type of a message is an integer")
+    _check_offset(offset_ms)
+    payload = body.from_wire(number, wire)
+    if len(parts) == 4:
+        return Message(topics[index], payload, offset_ms)
+    return _with_options(topics[index], payload, offset_ms, parts[4])
 
 
 def read_slot(seq: int, data: bytes, topics: tuple[str, ...]) -> Message | Malformed:
@@ -137,16 +153,6 @@ def _with_options(name: str, payload: body.Payload, offset_ms: int, wire: Any) -
     return Message(name, payload, offset_ms, ttl_s, category, correlation, trace)
 
 
-def _read_parts(parts: Any, topics: tuple[str, ...], at: int) -> Message:
-    """The message of decoded parts; `topics` is the topic table from index `at` on."""
-    if type(parts) is not list or not 4 <= len(parts) <= 5:
-        raise Invalid("a message is an array of four or five")
-    index, number, offset_ms, wire = parts[:4]
-    if type(index) is not int or not 0 <= index - at < len(topics):
-        raise Invalid("a message whose topic is not in the table of its pack")
-    if type(number) is not int or type(offset_ms) is not int or abs(offset_ms) > MAX_OFFSET_MS:
-        raise Invalid("type and time offset of a message are integers, the offset within 2^40 ms")
-    payload = body.from_wire(number, wire)
-    if len(parts) == 4:
-        return Message(topics[index - at], payload, offset_ms)
-    return _with_options(topics[index - at], payload, offset_ms, parts[4])
+def _check_offset(offset_ms: Any) -> None:
+    if type(offset_ms) is not int or abs(offset_ms) > MAX_OFFSET_MS:
+        raise Invalid("the time offset of a message is an integer within 2^40 ms")
