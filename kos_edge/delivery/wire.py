@@ -13,7 +13,7 @@ because a receipt speaks only for the member at the other end of the session.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from kos_edge.errors import Invalid
@@ -24,9 +24,11 @@ from kos_edge.klp.stream import Class, Stream, audience_from_wire, audience_to_w
 MAX_RANGES = 64  # protocol.md 6: a receipt names at most this many ranges beyond the cumulative position
 MAX_RECEIPTS = 64  # one answer; more streams than that are answered by the next request
 MAX_PARCELS = 1024  # one request; 64 KiB of the smallest packs are fewer
-MAX_REFUSALS = 64
+MAX_REFUSALS = 128  # one receipt; more than a pack that fits a datagram can hold
+ANSWER_BYTES = 1_000  # so that an answer fits one datagram inside OSCORE
 _MAX_SEQ = 2**63 - 1
 _SHIP_LIMIT = MAX_PACK + 4096
+_ITEMS = MAX_RECEIPTS * (16 + 2 * MAX_RANGES + 3 * MAX_REFUSALS)  # CBOR items of the largest answer
 
 
 class Reach(IntEnum):
@@ -204,7 +206,17 @@ def receipt_from_wire(value: object) -> Receipt:
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """The response to `POST /klp`."""
+    """The response to `POST /klp`. Where it would not fit a datagram, ranges are left out, the farthest first."""
+    ranges = MAX_RANGES
+    while len(data := _encode_answer(answer)) > ANSWER_BYTES and ranges:
+        ranges //= 2
+        answer = replace(
+            answer, receipts=tuple(replace(r, ranges=r.ranges[:ranges]) for r in answer.receipts)
+        )
+    return data
+
+
+def _encode_answer(answer: Answer) -> bytes:
     body: dict[int, object] = {
         1: [receipt_to_wire(receipt) for receipt in answer.receipts[:MAX_RECEIPTS]],
         2: answer.delay_us,
@@ -218,7 +230,7 @@ def encode_answer(answer: Answer) -> bytes:
 
 def decode_answer(data: bytes) -> Answer:
     """Read the response to `POST /klp`. Raises Invalid."""
-    body = _map(cbor.decode(data), "an answer")
+    body = _map(cbor.decode(data, items=_ITEMS), "an answer")
     unknown = _list(body.get(3, []), "unknown sources", MAX_PARCELS)
     if any(not isinstance(kid, bytes) or len(kid) != 16 for kid in unknown):
         raise Invalid("an unknown source is a kid")
@@ -263,6 +275,6 @@ def encode_synced(synced: Synced) -> bytes:
 
 def decode_synced(data: bytes) -> Synced:
     """Read the response to `POST /sync`. Raises Invalid."""
-    body = _map(cbor.decode(data), "a sync's answer")
+    body = _map(cbor.decode(data, items=_ITEMS), "a sync's answer")
     receipts = tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS))
     return Synced(receipts, _uint(body.get(2), "an epoch"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
@@ -29,6 +29,8 @@ ATTEMPTS_AFTER_S = (1.0, 5.0, 15.0)  # spec.md 2
 CURSOR_EVERY_S = 1.0  # how often a moved cursor is written; a crash repeats that much, it loses nothing
 CACHED_ENTRIES = 256  # the newest packs, decoded once for all subscribers
 PAGE = 64  # entries read at once
+VOLATILE_ENTRIES = 1_024  # volatile packs kept for subscribers that are a little behind
+VOLATILE_ID = 0  # they have no place in the journal
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class Feed:
         self.is_for_others = is_for_others
         self._news = asyncio.Event()
         self._cache: OrderedDict[int, Entry] = OrderedDict()
+        self._volatile: deque[tuple[int, Entry]] = deque(maxlen=VOLATILE_ENTRIES)
+        self.volatile_serial = 0
         self.dead = 0
 
     def announce(self) -> None:
@@ -70,11 +74,19 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def entries(self, after: int) -> list[Entry]:
-        """Entries after `after`, waiting until there is one."""
+    def push(self, pack: Pack) -> None:
+        """A volatile pack: for whoever listens now."""
+        self.volatile_serial += 1
+        entry = Entry(VOLATILE_ID, pack, self._uptime.wall_ms() or 0, 0)
+        self._volatile.append((self.volatile_serial, entry))
+        self.announce()
+
+    async def entries(self, after: int, serial: int) -> list[Entry]:
+        """Entries after `after`, and volatile ones after `serial`, waiting until there is one."""
         while True:
             news = self._news
             page = await self._page(after)
+            page += [entry for number, entry in self._volatile if number > serial]
             if page:
                 return page
             await news.wait()
@@ -127,14 +139,16 @@ class Feed:
 
     async def messages(self, after: int, *, follow: bool) -> AsyncIterator[Heard]:
         """Messages after the entry `after`; with `follow` it waits for more, else it ends."""
+        serial = self.volatile_serial
         while True:
-            page = await self.entries(after) if follow else await self._page(after)
+            page = await self.entries(after, serial) if follow else await self._page(after)
+            serial = self.volatile_serial
             if not page:
                 return
             for entry in page:
                 for heard in self.heard(entry):
                     yield heard
-                after = entry.id
+                after = max(after, entry.id)
 
     async def last(self) -> int:
         """The newest entry's id."""
@@ -169,11 +183,13 @@ class Subscriber:
             cursor = await self._feed.last()
             await self._write(cursor)
         self._done = self._written = cursor
+        serial = self._feed.volatile_serial
         try:
             while True:
                 try:
                     async with asyncio.timeout(CURSOR_EVERY_S if self._done > self._written else None):
-                        page = await self._feed.entries(self._done)
+                        page = await self._feed.entries(self._done, serial)
+                    serial = self._feed.volatile_serial
                 except TimeoutError:
                     await self._write(self._done)
                     continue
@@ -183,7 +199,7 @@ class Subscriber:
                     ):
                         if matches(self._filter, heard.delivery.topic):
                             await self._hand_over(heard)
-                    self._done = entry.id
+                    self._done = max(self._done, entry.id)
                 if self._clock.monotonic() - self._written_at >= CURSOR_EVERY_S:
                     await self._write(self._done)
         finally:

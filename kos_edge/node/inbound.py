@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from kos_edge.clock import Clock
 from kos_edge.delivery.position import Verdict
+from kos_edge.delivery.volatile import VolatileIntake
 from kos_edge.delivery.wire import (
     Answer,
     Parcel,
@@ -63,6 +64,7 @@ class Inbound:
         uptime: Uptime,
         *,
         arrived: Callable[[], None],
+        push: Callable[[Pack], None],
         cut_off: Callable[[list[bytes]], None],
         save: Callable[[], Awaitable[None]],
     ) -> None:
@@ -71,6 +73,8 @@ class Inbound:
         self._clock = clock
         self._uptime = uptime
         self._arrived = arrived
+        self._push = push
+        self._volatile = VolatileIntake()
         self._cut_off = cut_off
         self._save = save
         self._pending = 0
@@ -148,8 +152,16 @@ class Inbound:
         return denied
 
     async def _take_in(self, batch: list[Incoming]) -> Intake:
-        if not batch:
-            return Intake()
+        volatile = [item.pack for item in batch if not item.pack.stream.cls.durable and not item.refused]
+        for pack in volatile:
+            if self._volatile.take(pack):
+                self._push(pack)
+        durable = [item for item in batch if item.pack.stream.cls.durable]
+        intake = await self._journal(durable) if durable else Intake()
+        intake.receipts += [self._volatile.receipt(stream) for stream in {pack.stream for pack in volatile}]
+        return intake
+
+    async def _journal(self, batch: list[Incoming]) -> Intake:
         at_ms = self._uptime.wall_ms() or 0
 
         def work(store: Store) -> Intake:

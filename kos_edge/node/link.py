@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from kos_edge.clock import Clock
 from kos_edge.delivery.courier import DATAGRAM_BUDGET, STREAM_BUDGET, Courier, Load, Shipment
 from kos_edge.delivery.receipts import Settled
+from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.delivery.window import Window
 from kos_edge.delivery.wire import (
     Answer,
@@ -68,6 +69,7 @@ class Link:
         clock: Clock,
         uptime: Uptime,
         settling: Settling,
+        ring: VolatileRing,
         cut_off: Callable[[list[bytes]], None],
         save: Callable[[], Awaitable[None]],
         keepalive_s: float,
@@ -88,6 +90,7 @@ class Link:
         self._clock = clock
         self._uptime = uptime
         self._settling = settling
+        self._ring = ring
         self._cut_off = cut_off
         self._save = save
         self._keepalive_s = keepalive_s
@@ -200,6 +203,10 @@ class Link:
     async def _load(self) -> None:
         if self.courier.room():
             self.courier.add(await self._writer.read(self._gather))
+            fresh = [load for load in self._ring.take(self._loaded) if is_in(self.peer, load.stream.audience)]
+            for load in fresh:
+                self._loaded[load.stream] = load.last
+            self.courier.add(fresh)
 
     def _gather(self, store: Store) -> list[Load]:
         """What comes next of the streams that this peer is owed, as much as the courier has room for."""
@@ -247,7 +254,9 @@ class Link:
                 await self._ask(TRUST_PATH, self._trust.news_request([cwt]))
 
     def _settle(self, settled: Iterable[Settled]) -> None:
-        self._settling.take(settled)
+        for item in settled:
+            self._ring.settle(item)
+            self._settling.take([item])
 
     def stop(self) -> None:
         """Carry nothing any more; the session itself goes on."""

@@ -19,6 +19,7 @@ from kos_edge.agents.agent import Agent
 from kos_edge.agents.host import Host
 from kos_edge.bootstrap.admission import Mode
 from kos_edge.clock import Clock, SystemClock
+from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.discovery.mdns import Mdns
 from kos_edge.discovery.sighting import Advertisement, Found, Hint
 from kos_edge.discovery.static import parse_peer
@@ -152,12 +153,15 @@ class Node:
         self.uptime = Uptime(self.clock, uptime_ms)
         self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.is_for_others)
         self.settling = Settling(self.writer, self.uptime)
+        self.ring = VolatileRing(self.trust.key)
         self.publisher = Publisher(
             self.writer,
             self.clock,
             self.uptime,
             terms=self._terms_of,
             limits=Limits(self.config.queue.max_messages, self.config.queue.max_bytes),
+            ring=self.ring,
+            push=self.feed.push,
             sealer=self._sealer,
             is_all=self.trust.is_all,
             committed=self._committed,
@@ -168,6 +172,7 @@ class Node:
             self.clock,
             self.uptime,
             arrived=self.feed.announce,
+            push=self.feed.push,
             cut_off=self.cut_off,
             save=self.save,
         )
@@ -311,6 +316,7 @@ class Node:
             clock=self.clock,
             uptime=self.uptime,
             settling=self.settling,
+            ring=self.ring,
             cut_off=self.cut_off,
             save=self.save,
             keepalive_s=self.config.network.keepalive_s,

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from kos_edge.clock import Clock
 from kos_edge.delivery.linger import Linger
+from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.klp.body import Payload
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import MAX_MESSAGE, UDP_BUDGET, Class, Message, Position, encode_message
+from kos_edge.klp.pack import MAX_MESSAGE, UDP_BUDGET, Class, Message, Pack, Position, Stream, encode_message
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
@@ -86,6 +87,8 @@ class Publisher:
         *,
         terms: Callable[[str], Terms],
         limits: Limits,
+        ring: VolatileRing,
+        push: Callable[[Pack], None],
         sealer: Callable[[], Sealer | None],
         is_all: Callable[[str], bool],
         committed: Callable[[], None],
@@ -95,6 +98,8 @@ class Publisher:
         self._uptime = uptime
         self._terms = terms
         self._limits = limits
+        self._ring = ring
+        self._push = push
         self._sealer = sealer
         self._is_all = is_all
         self._committed = committed
@@ -245,6 +250,10 @@ class Publisher:
             self._fail(batches, Unavailable("this node has left its mesh", hint="kos-edge join TOKEN"))
             return
         stamp = self._uptime.stamp()
+        for lane in [lane for lane in batches if not lane[1].durable]:
+            self._send_volatile(sealer, lane, batches.pop(lane), stamp)
+        if not batches:
+            return
         jobs = [
             self._writer.run(self._append(sealer, lane, waiting, stamp)) for lane, waiting in batches.items()
         ]
@@ -261,16 +270,32 @@ class Publisher:
             else:
                 raise result
 
+    def _send_volatile(self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp) -> None:
+        """Number, seal and offer what is not meant to outlive this process."""
+        messages, first_stamp = _based(waiting, stamp)
+        epoch = self._writer.store.outbox.epoch
+        stream = Stream(sealer.key.kid, lane[0], lane[1], epoch)
+        first, packs = self._ring.append(
+            sealer.mesh,
+            stream,
+            messages,
+            mono_ms=first_stamp.uptime_ms,
+            wall_ms=first_stamp.wall_ms,
+            uncertainty_ms=first_stamp.uncertainty_ms,
+            now=self._clock.monotonic(),
+            keep=not self._is_all(lane[0]),
+        )
+        for pack in packs:
+            self._push(pack)
+        self.accepted += len(waiting)
+        for number, item in enumerate(waiting, start=first):
+            if not item.future.done():
+                item.future.set_result(Position(stream, number))
+
     def _append(
         self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp
     ) -> Callable[[Store], Appended]:
-        base_ms = waiting[0].uptime_ms
-        wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.uptime_ms - base_ms)
-        first = replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms)
-        messages = [
-            replace(item.message, offset_ms=item.message.offset_ms + item.uptime_ms - base_ms)
-            for item in waiting
-        ]
+        messages, first = _based(waiting, stamp)
         whole = self._is_all(lane[0])
         return lambda store: store.outbox.append(sealer.key, sealer.mesh, lane, messages, first, settle=whole)
 
@@ -283,3 +308,13 @@ class Publisher:
                         type(error)(error.message, hint=error.hint) if isinstance(error, KosError) else error
                     )
                     item.future.set_exception(copy)
+
+
+def _based(waiting: list[_Waiting], stamp: Stamp) -> tuple[list[Message], Stamp]:
+    """The messages with offsets from the first of them, and its moment."""
+    base_ms = waiting[0].uptime_ms
+    wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.uptime_ms - base_ms)
+    messages = [
+        replace(item.message, offset_ms=item.message.offset_ms + item.uptime_ms - base_ms) for item in waiting
+    ]
+    return messages, replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms)

@@ -282,7 +282,7 @@ class Trust:
         return cbor.encode(body)
 
     def _numbers(self) -> object:
-        return {kid: [number, mark] for kid, (number, mark) in self.revocations.numbers().items()}
+        return self.revocations.numbers()
 
     def told(self, revocation: bytes) -> bytes:
         """The body of a `POST /trust` that hands one revocation over."""

@@ -76,3 +76,14 @@ def test_a_receipt_covers_what_it_says_and_no_more() -> None:
     assert receipt.covers(14, 20)
     assert not receipt.covers(10, 11)
     assert not receipt.covers(12, 13)
+
+
+def test_an_answer_with_many_ranges_still_fits_a_datagram_and_keeps_the_nearest() -> None:
+    ranges = tuple((number, number) for number in range(2**33, 2**33 + 128, 2))
+    refusals = tuple(wire.Refusal(number, 3) for number in range(90))
+    answer = wire.Answer((wire.Receipt(generate_delivery.STREAM, 100, ranges, refusals),))
+    data = wire.encode_answer(answer)
+    assert len(data) <= wire.ANSWER_BYTES
+    (receipt,) = wire.decode_answer(data).receipts
+    assert receipt.ranges == ranges[: len(receipt.ranges)]
+    assert receipt.refusals == refusals
