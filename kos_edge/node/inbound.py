@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class Inbound:
-    """Answers protected requests. `arrived` is told that the journal has grown, `cut_off` that keys are revoked."""
+    """Answers protected requests. `arrived` is told that the journal has grown, `cut_off` of revocations."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Inbound:
         *,
         arrived: Callable[[], None],
         push: Callable[[Pack], None],
-        cut_off: Callable[[list[bytes]], None],
+        cut_off: Callable[[], None],
         save: Callable[[], Awaitable[None]],
     ) -> None:
         self._writer = writer
@@ -105,8 +105,7 @@ class Inbound:
         parcels = decode_ship(body)
         self._pending += 1
         try:
-            unknown: list[bytes] = []
-            checked = [item for parcel in parcels if (item := self._admit(parcel, unknown)) is not None]
+            checked, unknown = await self._writer.aside(lambda: self._check(parcels))
             intake = await self._take_in(checked)
         except Unavailable as error:
             log.warning("nothing is taken from %s: %s", peer.name, error)
@@ -115,6 +114,12 @@ class Inbound:
             self._pending -= 1
         delay = round((self._clock.monotonic() - began) * 1e6)
         return encode_answer(Answer(tuple(intake.receipts), delay, tuple(dict.fromkeys(unknown))))
+
+    def _check(self, parcels: list[Parcel]) -> tuple[list[Incoming], list[bytes]]:
+        """What may come in, and the sources that are not known; runs beside the loop, for signatures take their time."""
+        unknown: list[bytes] = []
+        checked = [item for parcel in parcels if (item := self._admit(parcel, unknown)) is not None]
+        return checked, unknown
 
     def _admit(self, parcel: Parcel, unknown: list[bytes]) -> Incoming | None:
         """A parcel whose source is known and whose pack verifies; None for one that is left unanswered."""
@@ -196,9 +201,9 @@ class Inbound:
     # -- trust
 
     async def _tell(self, peer: Membership, body: bytes) -> bytes:
-        answer, cut_off = self._trust.news_for(body)
+        answer, added = self._trust.news_for(body)
         await self._save()
-        if cut_off:
-            log.info("%s told of %d revocations", peer.name, len(cut_off))
-            self._cut_off(cut_off)
+        if added:
+            log.info("%s told of %d revocations", peer.name, added)
+            self._cut_off()
         return answer

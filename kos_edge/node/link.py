@@ -70,7 +70,7 @@ class Link:
         uptime: Uptime,
         settling: Settling,
         ring: VolatileRing,
-        cut_off: Callable[[list[bytes]], None],
+        cut_off: Callable[[], None],
         save: Callable[[], Awaitable[None]],
         keepalive_s: float,
         doubt: Callable[[Session], None],
@@ -133,11 +133,11 @@ class Link:
     async def _exchange_trust(self) -> None:
         for _ in range(TRUST_ROUNDS):
             answer = await self._ask(TRUST_PATH, self._trust.news_request())
-            owed, cut_off, more = self._trust.take_news(answer)
+            owed, added = self._trust.take_news(answer)
             await self._save()
-            self._cut_off(cut_off)
-            if not more:
+            if not added:
                 break
+            self._cut_off()
         for raw in owed:
             await self._ask(TRUST_PATH, self._trust.told(raw))
 

@@ -275,10 +275,9 @@ class Node:
             )
         self.peers.news()
 
-    def cut_off(self, kids: list[bytes]) -> None:
-        """Keys were revoked: their sessions end."""
-        if kids:
-            self.peers.cut_off(kids)
+    def cut_off(self) -> None:
+        """Somebody was revoked: sessions with whoever is shut out end now, and every peer is told."""
+        self.peers.cut_off()
 
     def _heard(self, event: object) -> None:
         self.peers.heard(event)  # type: ignore[arg-type]

@@ -266,7 +266,7 @@ class NodeOperations:
         issuer.revoke(kid, reason or "", at=trust.at())
         trust.save_admission(node.clock.monotonic())
         await node.save()
-        node.cut_off([kid])
+        node.cut_off()
         (revocation, *_) = trust.revocations.of(kid)
         return RevokeReport(
             kid=kid_text(kid),

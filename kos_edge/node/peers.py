@@ -143,13 +143,12 @@ class Peers:
         if link is not None:
             self._spawn(link.tell_member(member))
 
-    def cut_off(self, kids: list[bytes]) -> None:
-        """These keys are revoked: their sessions end at once."""
+    def cut_off(self) -> None:
+        """Revocations came: sessions with whoever is shut out end at once, and everybody else is told."""
         for session in self._handshakes.endpoint.sessions:
-            if isinstance(session.peer, Membership) and session.peer.kid in kids:
-                session.close("the peer's key is revoked")
-        if kids:
-            self.tell_trust()
+            if isinstance(session.peer, Membership) and self._trust.revoked(session.peer):
+                session.close("the peer is revoked")
+        self.tell_trust()
 
     # -- sessions
 

@@ -19,7 +19,7 @@ from kos_edge.mesh.claims import Role
 from kos_edge.mesh.invitation import Invitations
 from kos_edge.mesh.issuer import Issuer
 from kos_edge.mesh.known_keys import KnownKeys
-from kos_edge.mesh.membership import MAX_MEMBERSHIP, Membership, verify_membership
+from kos_edge.mesh.membership import MAX_MEMBERSHIP, Membership, is_shut_out, verify_membership
 from kos_edge.mesh.policy import DENY_ALL, Policy, is_in, verify_policy
 from kos_edge.mesh.revocation import Revocations, read_numbers
 from kos_edge.mesh.roster import Roster
@@ -80,8 +80,8 @@ class Trust:
         return self.membership is not None and not self.revoked(self.membership)
 
     def revoked(self, member: Membership) -> bool:
-        """Whether the key of this member is revoked, as far as this node has heard."""
-        return self.revocations.is_revoked(member.kid, member.standing)
+        """Whether this member is shut out, as far as this node has heard: its key, its issuer's or the authority's."""
+        return is_shut_out(member, self.revocations.is_revoked)
 
     def name_of(self, kid: bytes) -> str:
         """A member's name, or the beginning of its kid."""
@@ -260,6 +260,7 @@ class Trust:
         policy = database.get("policy")
         if policy is not None:
             self.policy = verify_policy(policy, mesh)
+            self._recheck_policy()
         if self.membership is not None and self.membership.can_issue:
             admission = self.issue(mode)
             invitations, allowed = database.get("invitations"), database.get("allowed")
@@ -288,15 +289,15 @@ class Trust:
         """The body of a `POST /trust` that hands one revocation over."""
         return cbor.encode({1: self._numbers(), 2: [revocation], 4: self.policy.number})
 
-    def news_for(self, body: bytes) -> tuple[bytes, list[bytes]]:
-        """Answer a `POST /trust`: what the other has not heard yet; and the kids that are revoked by what it told.
+    def news_for(self, body: bytes) -> tuple[bytes, int]:
+        """Answer a `POST /trust`: what the other has not heard yet; and how many revocations it told.
 
         Raises Invalid; what was good before the fault is kept.
         """
         wire = cbor.decode(body)
         if type(wire) is not dict:
             raise Invalid("what is told to /trust is a map")
-        cut_off = self._take(wire)
+        added = self._take(wire)
         numbers = read_numbers(wire.get(1, {}))
         news: list[bytes] = []
         size = 0
@@ -309,30 +310,30 @@ class Trust:
         theirs = wire.get(4, 0)
         if self.policy.raw and type(theirs) is int and theirs < self.policy.number and not news:
             answer[5] = self.policy.raw
-        return cbor.encode(answer), cut_off
+        return cbor.encode(answer), added
 
-    def take_news(self, body: bytes) -> tuple[list[bytes], list[bytes], bool]:
+    def take_news(self, body: bytes) -> tuple[list[bytes], int]:
         """Read the answer of a `POST /trust`.
 
-        Returns what the other side has not heard yet, the kids that are cut off by what it told, and whether there
-        may be more to ask for.
+        Returns what the other side has not heard yet, and how many revocations were news; where there were any,
+        there may be more to ask for.
         """
         wire = cbor.decode(body)
         if type(wire) is not dict:
             raise Invalid("an answer of /trust is a map")
-        cut_off = self._take(wire)
-        owed = self.revocations.since(read_numbers(wire.get(1, {})))
-        return owed, cut_off, bool(wire.get(2))
+        added = self._take(wire)
+        return self.revocations.since(read_numbers(wire.get(1, {}))), added
 
-    def _take(self, wire: dict[object, object]) -> list[bytes]:
-        """Merge revocations (2), memberships (3) and a policy (5); the kids that are newly revoked come back."""
-        cut_off: list[bytes] = []
+    def _take(self, wire: dict[object, object]) -> int:
+        """Merge revocations (2), memberships (3) and a policy (5); how many revocations were news comes back."""
+        added = 0
         revocations = _byte_strings(wire.get(2, []), "revocations")
         if revocations:
             merged = self.revocations.merge(revocations)
-            cut_off = [revocation.kid for revocation in merged.added]
-            if merged.added:
+            added = len(merged.added)
+            if added:
                 self.save_revocations()
+                self._recheck_policy()
         for cwt in _byte_strings(wire.get(3, []), "memberships"):
             if len(cwt) > MAX_MEMBERSHIP:
                 raise Invalid("a membership that is too long")
@@ -343,7 +344,15 @@ class Trust:
         policy = wire.get(5)
         if isinstance(policy, bytes):
             self.set_policy(policy)
-        return cut_off
+        return added
+
+    def _recheck_policy(self) -> None:
+        """A policy falls with its signer; until another comes, nothing is allowed."""
+        if self.mesh is not None and self.policy.raw:
+            try:
+                verify_policy(self.policy.raw, self.mesh, revoked=self.revocations.is_revoked)
+            except Refused:
+                self.policy = DENY_ALL
 
 
 def _byte_strings(value: object, what: str) -> list[bytes]:

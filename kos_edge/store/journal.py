@@ -8,9 +8,9 @@ first, and leaves each stream's boundary (number and chain hash).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from kos_edge.delivery.position import Lane, Position, Verdict
+from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
 from kos_edge.delivery.wire import Offer, Reach, Reason, Receipt, Refusal
 from kos_edge.klp.pack import Class, Malformed, Pack, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
@@ -121,6 +121,9 @@ class Journal:
                 lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
             elif verdict is Verdict.FORK:
                 refusals += [Refusal(seq, int(Reason.FORKED)) for seq in range(pack.first, pack.last + 1)]
+        for stream in tuple(touched):
+            for later in self._later_epochs(stream):
+                touched.setdefault(later, [])
         intake.receipts = [self.receipt(stream, refusals) for stream, refusals in touched.items()]
         return intake
 
@@ -161,6 +164,11 @@ class Journal:
                     lane.keep_ahead(epoch, first, last)
                     continue
                 self._database.execute(sql.AHEAD_DELETE, (row.id, first))
+
+    def _later_epochs(self, stream: Stream) -> list[Stream]:
+        """The next epochs of the lane: what comes in of one may have moved them on, and nothing else would say so."""
+        epochs = sorted(epoch for epoch in self._lane(stream).epochs if epoch > stream.epoch)
+        return [replace(stream, epoch=epoch) for epoch in epochs[:OPEN_EPOCHS]]
 
     def receipt(self, stream: Stream, refusals: Iterable[Refusal] = ()) -> Receipt:
         """What is held of `stream`."""

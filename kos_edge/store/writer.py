@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class Writer:
         self._threaded = threaded
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._aside: ThreadPoolExecutor | None = None
         self.store: Store = Store(path)
         self._closed = False
 
@@ -48,6 +50,14 @@ class Writer:
     async def read(self, work: Callable[[Store], Result]) -> Result:
         """Run `work`, which only reads, between transactions."""
         return await self._submit(work, writes=False)  # type: ignore[no-any-return]
+
+    async def aside(self, work: Callable[[], Result]) -> Result:
+        """Run `work`, which takes its time and touches no store, beside the event loop; one at a time, in order."""
+        if not self._threaded:
+            return work()
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, thread_name_prefix="kos-check")
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     async def _submit(self, work: Callable[[Store], Any], *, writes: bool) -> Any:
         if self._closed:
@@ -68,6 +78,8 @@ class Writer:
         if self._closed:
             return
         self._closed = True
+        if self._aside is not None:
+            self._aside.shutdown(cancel_futures=True)
         if self._thread is not None:
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
