@@ -1,0 +1,1 @@
+"""What the decision records measure: run one with `python -m benchmarks.NAME`."""
