@@ -1,0 +1,39 @@
+#   make demo            see it work: a hub and two edge nodes, links cut, processes killed, and the ledger
+#   make test            the tests that can run on this machine as it is     (ALL=1: install what is missing, run all)
+#   make check           what tools can say about the code: style, types, imports, wire formats, tree
+#   make fuzz SECONDS=60 try to break the decoders with hostile bytes
+#   make setup           only make .venv, for kos-edge and its tests
+#   make clean           remove what these have made
+
+SHELL := /bin/bash
+SECONDS ?= 60
+SETUP := pyproject.toml tools/setup.sh tools/apt.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fuzz clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: .venv/ready-dev
+
+demo: .venv/ready-run
+	@.venv/bin/kos-edge demo $(ARGS)
+
+test: .venv/ready-dev
+	@.venv/bin/python -m tests.lanes $(if $(ALL),--all) $(LANES)
+
+check: .venv/ready-dev
+	@tools/check.sh
+
+fuzz: .venv/ready-dev
+	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
+
+clean:
+	rm -rf .venv .lanes .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/ready-run: $(SETUP)
+	@tools/setup.sh run
+
+.venv/ready-dev: $(SETUP)
+	@tools/setup.sh dev
