@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from kos_edge.clock import Clock
 from kos_edge.discovery.sighting import Found, Hint
@@ -12,7 +12,7 @@ from kos_edge.discovery.static import from_token, look_up
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.token import Token
-from kos_edge.node.handshakes import AskedToWait, Handshakes, Joined
+from kos_edge.node.handshakes import AskedToWait, Handshakes, Joined, TurnedAway
 from kos_edge.node.peers import Peers
 from kos_edge.node.trust import Trust
 from kos_edge.transport.address import Address
@@ -33,12 +33,14 @@ class Enrolment:
         peers: Peers,
         *,
         joined: Callable[[], None],
+        save: Callable[[], Awaitable[None]],
     ) -> None:
         self._trust = trust
         self._clock = clock
         self._handshakes = handshakes
         self._peers = peers
         self._joined = joined
+        self._save = save
         self._wake = asyncio.Event()
         self.waiting: AskedToWait | None = None
         self.complaint = ""
@@ -58,9 +60,10 @@ class Enrolment:
                     outcome = await self.attempt()
                     if isinstance(outcome, AskedToWait):
                         pause = outcome.poll_after_s
-                except Refused as error:
+                except TurnedAway as error:
                     self._say(f"{error.message}; the wish to join is given up")
                     self._trust.want(None)
+                    await self._save()
                 except KosError as error:
                     self._say(error.message)
             try:
@@ -70,7 +73,7 @@ class Enrolment:
                 pass
 
     async def attempt(self) -> Joined | AskedToWait:
-        """One round: every address where the hub may be. Raises Refused, Unavailable."""
+        """One round: every address where the hub may be. Raises TurnedAway, Refused, Unavailable."""
         wish = self._trust.wish
         if wish is None:
             raise Unavailable("there is no wish to join", hint="kos-edge join TOKEN")
@@ -83,10 +86,13 @@ class Enrolment:
                 outcome = await self._handshakes.enrol(
                     address, mesh=mesh, token=token, role=Role.parse(wish["role"]), name=wish.get("name", "")
                 )
-            except (Unavailable, Invalid, Refused) as error:
-                if isinstance(error, Refused) and "refused" in error.message:
-                    raise
+            except TurnedAway:
+                raise
+            except Refused as error:
                 reason = error
+                continue
+            except (Unavailable, Invalid) as error:  # an answer that makes no sense is as good as none
+                reason = Unavailable(error.message, hint=error.hint)
                 continue
             self.waiting = outcome if isinstance(outcome, AskedToWait) else None
             if isinstance(outcome, Joined):

@@ -75,6 +75,10 @@ class AskedToWait:
     forgotten_after_s: int
 
 
+class TurnedAway(Refused):
+    """The hub that was meant has said no: not some other device that is at its address now."""
+
+
 class Handshakes:
     """Everything about EDHOC on this node. `opened` is told of sessions that others have opened with us."""
 
@@ -279,7 +283,10 @@ class Handshakes:
     async def enrol(
         self, address: Address, *, mesh: bytes | None, token: Token | None, role: Role, name: str
     ) -> Joined | AskedToWait:
-        """Ask the hub at `address` for a membership; the membership is stored when it is given."""
+        """Ask the hub at `address` for a membership; the membership is stored when it is given.
+
+        Raises TurnedAway, Refused (what is there is not the hub), Unavailable, Invalid.
+        """
         found: dict[str, tuple[bytes, Membership]] = {}
 
         def recognise(presented: Presented) -> Identified:
@@ -307,7 +314,12 @@ class Handshakes:
             random=self._random,
         )
         with self._reserved(handshake.c_i):
-            target, established = await self._converse(address, handshake)
+            try:
+                target, established = await self._converse(address, handshake)
+            except Refused as error:
+                if not found:
+                    raise
+                raise TurnedAway(error.message, hint=error.hint) from None
         self._drop(target)
         joined_mesh, hub = found["hub"]
         answer = read_answer(

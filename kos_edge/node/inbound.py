@@ -116,7 +116,7 @@ class Inbound:
         return encode_answer(Answer(tuple(intake.receipts), delay, tuple(dict.fromkeys(unknown))))
 
     def _check(self, parcels: list[Parcel]) -> tuple[list[Incoming], list[bytes]]:
-        """What may come in, and the sources that are not known; runs beside the loop, for signatures take their time."""
+        """What may come in, and the sources that are not known; beside the loop, for signatures take their time."""
         unknown: list[bytes] = []
         checked = [item for parcel in parcels if (item := self._admit(parcel, unknown)) is not None]
         return checked, unknown

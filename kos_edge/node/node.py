@@ -199,7 +199,9 @@ class Node:
             carriers=lambda: frozenset(address.carrier for address in self.endpoint.bound),
             lot=lambda: int.from_bytes(self._random(4)) / 2**32,
         )
-        self.enrolment = Enrolment(self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh)
+        self.enrolment = Enrolment(
+            self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh, save=self.save
+        )
         self.bus = NodeBus(
             self.clock, self.uptime, self.trust, self.publisher, self.feed, self.settling, self.writer
         )
