@@ -2,12 +2,12 @@
 
 DO add a migration for every change of the schema, and keep the old database as a fixture of the tests.
 DO NOT index `pack`: measured, three B-trees and a commit for every change made 39 kB of writes for one small message;
-one table without an index makes under 8 kB (`benchmarks/store_writes.py`). What needs a position keeps it in memory.
+one table without an index makes 3.7 kB (`benchmarks/store_writes.py`). What needs a position keeps it in memory.
 """
 
 from __future__ import annotations
 
-PAGE_SIZE = 1024  # bytes; a lone 300-byte message costs 6.7 kB of writes instead of 9.7 kB with 4096
+PAGE_SIZE = 1024  # bytes; a lone 300-byte message then costs 3.7 kB of writes (benchmarks/store_writes.py)
 
 MIGRATIONS: tuple[str, ...] = (
     """

@@ -30,11 +30,11 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Something happens."""
-        self._console.print(f"{time.monotonic() - self._began:5.1f} s  {text}")
+        self._console.print(f"{time.monotonic() - self._began:5.1f} s  {text}", soft_wrap=True)
 
     def blow(self, text: str) -> None:
         """Something is broken on purpose."""
-        self._console.print(f"{time.monotonic() - self._began:5.1f} s  [bold red]{text}[/]")
+        self._console.print(f"{time.monotonic() - self._began:5.1f} s  [bold red]{text}[/]", soft_wrap=True)
 
     def show(self, record: Record, nodes: tuple[str, ...]) -> None:
         """How the nodes are now."""

@@ -133,7 +133,7 @@ class Loopback:
     """One interface for all; the hub's process is stopped in place of its link."""
 
     describe = (
-        "the loopback interface (as root, or with user namespaces, it would be three network namespaces)"
+        "the loopback interface (as root it would be network namespaces)"
     )
     cut_says = "the hub is frozen, as if its link were down"
 
