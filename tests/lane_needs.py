@@ -61,7 +61,16 @@ def _other_cbor2() -> tuple[str, Path]:
 def _fetch_other_cbor2() -> None:
     requirement, folder = _other_cbor2()
     print(f"Installing {requirement} into {folder.relative_to(ROOT)}", flush=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]
     subprocess.run([*pip, "--target", str(folder), requirement], stdin=subprocess.DEVNULL)
 
 

@@ -21,6 +21,8 @@ from tests.lane_needs import IPROUTE, NAMESPACES, OTHER_CBOR2, SYSTEMD, Need
 from tests.lane_table import Outcome, read_report, table
 
 ROOT = Path(__file__).resolve().parent.parent
+PLAIN = ("-u", "CI", "-u", "BUILD_NUMBER")
+"""Where pytest believes in a build server it prints what differs in full: once 60,000 lines."""
 LIMIT = 900
 """Seconds after which a lane is ended: several times what the longest one takes on two cores."""
 
@@ -108,7 +110,10 @@ def _run(lane: Lane, report: Path) -> int:
     become = _become_root() if any(need.root for need in lane.needs) else []
     variables = [f"{name}={value}" for name, value in environment.items()]
     process = subprocess.Popen(
-        [*become, "env", *variables, *pytest], cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True
+        [*become, "env", *PLAIN, *variables, *pytest],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         return process.wait(LIMIT)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 500
-"""Lines of a Python file that still holds one idea."""
+"""Lines of a Python file that still holds one idea; the stranger's client is one plain script on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def complaints(path: str) -> Iterator[str]:
         for rule in rules:
             if rule.pattern.search(line):
                 yield f"{path}:{number}: {rule.why}"
-    if path.endswith(".py") and len(lines) > LONGEST:
+    if path.endswith(".py") and not path.startswith("tests/stranger/") and len(lines) > LONGEST:
         yield f"{path}: {len(lines)} lines; more than {LONGEST} hold more than one idea"
 
 

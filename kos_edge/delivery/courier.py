@@ -22,6 +22,13 @@ DATAGRAM_BUDGET = 1000  # bytes of packs in one datagram; with OSCORE and CoAP i
 STREAM_BUDGET = 64_000  # bytes of packs in one request over TCP
 REORDER_THRESHOLD = 3  # later answers before an unanswered shipment counts as lost; RFC 9002 6.1.1
 BUFFERED = 256 * 1024  # bytes of parcels in memory, whatever the backlog
+UNTAKEN_LEAST_S = (
+    0.1  # before a pack that was answered but not taken is sent again; doubled each time, for a pack
+)
+UNTAKEN_MOST_S = (
+    3.0  # that the peer never takes must not fill the link: RFC 8085 3.1.3's rate without measurement
+)
+WAIT_MOST_S = 60.0  # the longest rest that a peer may ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,15 @@ class Shipment:
 
 
 @dataclass(slots=True)
+class _Untaken:
+    """A load that was answered `times` times and not taken; `load` is None while it is on its way again."""
+
+    load: Load | None
+    times: int
+    due: float
+
+
+@dataclass(slots=True)
 class Counters:
     """What the courier did, for status and metrics."""
 
@@ -68,6 +84,7 @@ class Courier:
     counters: Counters = field(default_factory=Counters)
     _waiting: deque[Load] = field(default_factory=deque)
     _again: deque[Load] = field(default_factory=deque)
+    _untaken: dict[tuple[Stream, int], _Untaken] = field(default_factory=dict)
     _flying: OrderedDict[int, Shipment] = field(default_factory=OrderedDict)
     _held: dict[Stream, Receipt] = field(default_factory=dict)
     _floor: dict[Stream, int] = field(default_factory=dict)
@@ -93,7 +110,7 @@ class Courier:
 
     def idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
-        return not (self._waiting or self._again or self._flying)
+        return not (self._waiting or self._again or self._flying or self._untaken)
 
     @property
     def in_flight(self) -> int:
@@ -107,6 +124,7 @@ class Courier:
         ready: list[Shipment] = []
         if now < self._pause_until:
             return ready
+        self._retry_untaken(now)
         while (self._again or self._waiting) and self.window.may_send(len(self._flying)):
             loads = self._gather()
             if not loads:
@@ -158,12 +176,12 @@ class Courier:
         self.window.on_answer(now - shipment.sent_at, answer.delay_us / 1e6, now)
         settled = self.on_receipts(answer.receipts)
         if answer.wait_ms is not None:
-            self._pause_until = now + answer.wait_ms / 1000
+            self._pause_until = now + min(answer.wait_ms / 1000, WAIT_MOST_S)
         for load in shipment.loads:
             if self._is_held(load):
                 self._forget(load)
             else:  # answered, but not taken: not now, or its source is not known there yet
-                self._again.append(load)
+                self._put_off(load, now)
         self._count_later(number, now)
         return settled
 
@@ -172,8 +190,10 @@ class Courier:
         settled = []
         for receipt in receipts:
             before = self._held.get(receipt.stream)
-            if before is not None and receipt.held < before.held:
-                continue  # an old answer that was overtaken
+            if before is not None and receipt.held < before.held:  # an old answer that was overtaken
+                if receipt.refusals:
+                    settled.append(Settled(receipt.stream, receipt.held, receipt.refusals, receipt.reach))
+                continue
             self._held[receipt.stream] = receipt
             if before is None or receipt.held > before.held or receipt.refusals:
                 settled.append(Settled(receipt.stream, receipt.held, receipt.refusals, receipt.reach))
@@ -189,11 +209,12 @@ class Courier:
 
     def timer(self) -> float | None:
         """When to call `on_timer`, on the clock of `now`."""
-        if self._pause_until and (self._again or self._waiting):
+        if self._pause_until and (self._again or self._waiting or self._untaken):
             return self._pause_until
-        if not self._flying:
-            return None
-        return next(iter(self._flying.values())).sent_at + self.window.rto
+        times = [untaken.due for untaken in self._untaken.values() if untaken.load is not None]
+        if self._flying:
+            times.append(next(iter(self._flying.values())).sent_at + self.window.rto)
+        return min(times, default=None)
 
     def on_timer(self, now: float) -> list[int]:
         """Take for lost what has waited a whole retransmission time. Returns the numbers of those shipments."""
@@ -228,6 +249,18 @@ class Courier:
                 self._lose(shipment)
                 self.window.on_loss(now)
 
+    def _put_off(self, load: Load, now: float) -> None:
+        untaken = self._untaken.setdefault((load.stream, load.first), _Untaken(None, 0, now))
+        untaken.load = load
+        untaken.due = now + min(UNTAKEN_LEAST_S * 2**untaken.times, UNTAKEN_MOST_S)
+        untaken.times = min(untaken.times + 1, 16)
+
+    def _retry_untaken(self, now: float) -> None:
+        for untaken in [each for each in self._untaken.values() if each.load is not None and each.due <= now]:
+            assert untaken.load is not None
+            self._again.append(untaken.load)
+            untaken.load = None
+
     def _lose(self, shipment: Shipment) -> None:
         again = [load for load in shipment.loads if not self._is_held(load)]
         for load in shipment.loads:
@@ -245,4 +278,5 @@ class Courier:
         return receipt is not None and receipt.covers(load.first, load.last)
 
     def _forget(self, load: Load) -> None:
+        self._untaken.pop((load.stream, load.first), None)
         self._buffered -= len(load.pack)

@@ -73,6 +73,12 @@ class VolatileRing:
                 self.dropped += gone.last - gone.first + 1
         return first, packs
 
+    def clear(self) -> None:
+        """Nobody is left to hand it to."""
+        self.dropped += sum(load.last - load.first + 1 for load in self._packs)
+        self._packs.clear()
+        self._bytes = 0
+
     def audiences(self) -> set[str]:
         """Whom something waits for."""
         return {load.stream.audience for load in self._packs}

@@ -12,7 +12,7 @@ because a receipt speaks only for the member at the other end of the session.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -206,14 +206,28 @@ def receipt_from_wire(value: object) -> Receipt:
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """The response to `POST /klp`. Where it would not fit a datagram, ranges are left out, the farthest first."""
-    ranges = MAX_RANGES
-    while len(data := _encode_answer(answer)) > ANSWER_BYTES and ranges:
-        ranges //= 2
-        answer = replace(
-            answer, receipts=tuple(replace(r, ranges=r.ranges[:ranges]) for r in answer.receipts)
-        )
+    """The response to `POST /klp`. Where it would not fit a datagram, ranges are left out, the farthest first.
+
+    Where that is not enough, so are the last receipts, of later epochs; never one with a refusal, which is news.
+    """
+    data = _encode_answer(answer)
+    for receipts in _shorter(answer.receipts):
+        if len(data) <= ANSWER_BYTES:
+            break
+        data = _encode_answer(replace(answer, receipts=receipts))
     return data
+
+
+def _shorter(receipts: tuple[Receipt, ...]) -> Iterator[tuple[Receipt, ...]]:
+    """The receipts with less and less in them."""
+    ranges = MAX_RANGES
+    while ranges:
+        ranges //= 2
+        receipts = tuple(replace(r, ranges=r.ranges[:ranges]) for r in receipts)
+        yield receipts
+    while len(receipts) > 1 and not receipts[-1].refusals:
+        receipts = receipts[:-1]
+        yield receipts
 
 
 def _encode_answer(answer: Answer) -> bytes:
@@ -269,8 +283,17 @@ def decode_sync(data: bytes) -> Sync:
 
 
 def encode_synced(synced: Synced) -> bytes:
-    """The response to `POST /sync`."""
-    return cbor.encode({1: [receipt_to_wire(r) for r in synced.receipts[:MAX_RECEIPTS]], 2: synced.epoch})
+    """The response to `POST /sync`. It fits a datagram as `encode_answer` does."""
+    data = _encode_synced(synced.receipts, synced.epoch)
+    for receipts in _shorter(synced.receipts):
+        if len(data) <= ANSWER_BYTES:
+            break
+        data = _encode_synced(receipts, synced.epoch)
+    return data
+
+
+def _encode_synced(receipts: tuple[Receipt, ...], epoch: int) -> bytes:
+    return cbor.encode({1: [receipt_to_wire(r) for r in receipts[:MAX_RECEIPTS]], 2: epoch})
 
 
 def decode_synced(data: bytes) -> Synced:

@@ -55,8 +55,9 @@ async def look_up(found: Found) -> Found:
             continue
         try:
             answers = await loop.getaddrinfo(hint.host, None, type=socket.SOCK_DGRAM)
-        except OSError as error:
-            raise Unavailable(f"no address is known for {hint.host}: {error.strerror}") from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
+            reason = error.strerror if isinstance(error, OSError) else "it is no host name"
+            raise Unavailable(f"no address is known for {hint.host}: {reason}") from error
         hosts = dict.fromkeys(_host(answer[4]) for answer in answers)
         hints += [Hint(host, hint.port, hint.tcp_port) for host in hosts]
     return Found(

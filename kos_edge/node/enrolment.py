@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -63,7 +64,8 @@ class Enrolment:
                 except TurnedAway as error:
                     self._say(f"{error.message}; the wish to join is given up")
                     self._trust.want(None)
-                    await self._save()
+                    with contextlib.suppress(KosError):  # it stays to be saved
+                        await self._save()
                 except KosError as error:
                     self._say(error.message)
             try:

@@ -135,7 +135,7 @@ class Feed:
             return None
         wall = self._uptime.wall_ms()
         since = 0.0 if wall is None or not entry.at else max(0, wall - entry.at) / 1000
-        return message.ttl_s - (entry.age_ms or 0) / 1000 - since
+        return message.ttl_s + message.offset_ms / 1000 - (entry.age_ms or 0) / 1000 - since
 
     async def messages(self, after: int, *, follow: bool) -> AsyncIterator[Heard]:
         """Messages after the entry `after`; with `follow` it waits for more, else it ends."""
@@ -208,9 +208,13 @@ class Subscriber:
 
     async def _write(self, cursor: int) -> None:
         name = self._name
-        await self._writer.run(lambda store: store.records.move_cursor(name, cursor))
-        self._written = cursor
         self._written_at = self._clock.monotonic()
+        try:
+            await self._writer.run(lambda store: store.records.move_cursor(name, cursor))
+        except KosError as error:  # a full disk, say: after a crash more is repeated, nothing is lost
+            log.debug("the cursor of %s is not written: %s", name, error)
+        else:
+            self._written = cursor
 
     async def _hand_over(self, heard: Heard) -> None:
         for pause in (*ATTEMPTS_AFTER_S, None):
@@ -225,7 +229,13 @@ class Subscriber:
                 log.log(level, "%s failed on %s: %s", self._name, heard.delivery.id, error)
             if pause is not None:
                 await asyncio.sleep(pause)
-        await bury(self._writer, self._feed, heard)
+        while True:
+            try:
+                await bury(self._writer, self._feed, heard)
+                return
+            except KosError as error:
+                log.warning("%s cannot be set aside: %s", heard.delivery.id, error)
+            await asyncio.sleep(ATTEMPTS_AFTER_S[-1])
 
 
 async def bury(writer: Writer, feed: Feed, heard: Heard) -> None:

@@ -247,7 +247,8 @@ class Handshakes:
             return expect is None or (isinstance(identified.peer, Membership) and expect(identified.peer))
 
         own = self._trust.membership
-        assert own is not None
+        if own is None:
+            raise Unavailable("this node has left its mesh")
         renew = own.renewal_due(self._trust.at())
         handshake = InitiatorHandshake(
             self._trust.key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from kos_edge.errors import Unavailable
+from kos_edge.errors import KosError
 from kos_edge.node.sections import JournalSection
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
@@ -36,7 +36,7 @@ class Housekeeping:
                 gone = BATCH
                 while gone == BATCH:
                     gone = await self._writer.run(self._prune)
-            except Unavailable as error:
+            except KosError as error:
                 log.warning("nothing can be let go of now: %s", error)
 
     def _prune(self, store: Store) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from kos_edge.clock import Clock
 from kos_edge.delivery.position import Verdict
@@ -16,6 +17,7 @@ from kos_edge.delivery.wire import (
     Answer,
     Parcel,
     Reason,
+    Refusal,
     Synced,
     decode_ship,
     decode_sync,
@@ -24,7 +26,8 @@ from kos_edge.delivery.wire import (
 )
 from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.klp.body import Intent
-from kos_edge.klp.pack import Message, Pack, peek
+from kos_edge.klp.pack import Message, Pack, Stream, peek
+from kos_edge.klp.pack import Reason as Removal
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import Action
 from kos_edge.node.trust import Trust
@@ -123,14 +126,20 @@ class Inbound:
 
     def _admit(self, parcel: Parcel, unknown: list[bytes]) -> Incoming | None:
         """A parcel whose source is known and whose pack verifies; None for one that is left unanswered."""
-        assert self._trust.mesh is not None
+        mesh, own = self._trust.mesh, self._trust.membership
+        if mesh is None or own is None:
+            raise Unavailable("this node has left its mesh")
         try:
             pack = peek(parcel.pack)
+            if (
+                pack.stream.source == own.kid
+            ):  # taken for somebody's, it would move this node's own numbering back
+                raise Invalid("a pack of this node itself")
             source = self._trust.roster.get(pack.stream.source)
             if source is None:
                 unknown.append(pack.stream.source)
                 return None
-            pack.verify(source.public, self._trust.mesh)
+            pack.verify(source.public, mesh)
         except Invalid as error:
             self.counters["invalid"] += 1
             log.debug("a pack that breaks a rule: %s", error)
@@ -139,14 +148,12 @@ class Inbound:
         if not self._trust.is_mine(pack.stream.audience) or self._trust.revoked(source):
             refused = dict.fromkeys(range(pack.first, pack.last + 1), Reason.REFUSED)
         else:
-            refused |= self._denied(pack, source)
+            refused |= self._denied(pack, source, own)
         self.counters["refused"] += len(refused)
         return Incoming(pack, parcel.age_ms, refused)
 
-    def _denied(self, pack: Pack, source: Membership) -> dict[int, Reason]:
+    def _denied(self, pack: Pack, source: Membership, own: Membership) -> dict[int, Reason]:
         """The numbers that the policy does not let this source send here."""
-        own = self._trust.membership
-        assert own is not None
         denied = {}
         for seq, item in pack.messages():
             if isinstance(item, Message):
@@ -157,13 +164,23 @@ class Inbound:
         return denied
 
     async def _take_in(self, batch: list[Incoming]) -> Intake:
-        volatile = [item.pack for item in batch if not item.pack.stream.cls.durable and not item.refused]
-        for pack in volatile:
-            if self._volatile.take(pack):
-                self._push(pack)
+        refusals: dict[Stream, list[Refusal]] = {}
+        for item in batch:
+            if item.pack.stream.cls.durable:
+                continue
+            pack = item.pack
+            refused = refusals.setdefault(pack.stream, [])
+            refused += [Refusal(seq, int(reason)) for seq, reason in item.refused.items()]
+            if self._volatile.take(pack) and len(item.refused) < pack.count:
+                self._push(
+                    peek(pack.remove(dict.fromkeys(item.refused, Removal.REFUSED))) if item.refused else pack
+                )
         durable = [item for item in batch if item.pack.stream.cls.durable]
         intake = await self._journal(durable) if durable else Intake()
-        intake.receipts += [self._volatile.receipt(stream) for stream in {pack.stream for pack in volatile}]
+        intake.receipts += [
+            replace(self._volatile.receipt(stream), refusals=tuple(refused))
+            for stream, refused in refusals.items()
+        ]
         return intake
 
     async def _journal(self, batch: list[Incoming]) -> Intake:
@@ -201,9 +218,13 @@ class Inbound:
     # -- trust
 
     async def _tell(self, peer: Membership, body: bytes) -> bytes:
-        answer, added = self._trust.news_for(body)
-        await self._save()
-        if added:
-            log.info("%s told of %d revocations", peer.name, added)
-            self._cut_off()
+        before = len(self._trust.revocations)
+        try:
+            answer, _ = self._trust.news_for(body)
+        finally:  # what was good before a fault in the rest is in force, on disk or not
+            added = len(self._trust.revocations) - before
+            if added:
+                log.info("%s told of %d revocations", peer.name, added)
+                self._cut_off()
+            await self._save()
         return answer

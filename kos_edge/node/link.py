@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
+from kos_edge.bootstrap.wire import ErrorMessage
 from kos_edge.clock import Clock
 from kos_edge.delivery.courier import DATAGRAM_BUDGET, STREAM_BUDGET, Courier, Load, Shipment
 from kos_edge.delivery.receipts import Settled
@@ -18,6 +20,7 @@ from kos_edge.delivery.window import Window
 from kos_edge.delivery.wire import (
     Answer,
     Offer,
+    Receipt,
     Sync,
     decode_answer,
     decode_synced,
@@ -36,7 +39,7 @@ from kos_edge.store.outbox import Owed
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 from kos_edge.transport.coap import CHANGED, POST, Request
-from kos_edge.transport.session import Session
+from kos_edge.transport.session import NotTaken, Session
 
 STREAM_WINDOW = 8  # requests of 64 kB in flight over TCP: enough for 100 ms at 40 Mbit/s
 DATAGRAM_WINDOW = 128
@@ -97,6 +100,10 @@ class Link:
         self._doubt = doubt
         self._handshake = handshake
         self._loaded: dict[Stream, int] = {}
+        self._compared: set[Stream] | None = (
+            None  # where not all that is owed has been compared: the streams that were
+        )
+        self._begun: set[Stream] = set()  # streams whose beginning the peer was offered or is being sent
         self._told: set[bytes] = set()
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -121,9 +128,12 @@ class Link:
 
     async def _ask(self, path: str, body: bytes) -> bytes:
         handshake, self._handshake = self._handshake, b""
-        response = await self.session.request(
-            Request(POST, path, body), timeout=ASK_TIMEOUT_S, handshake=handshake
-        )
+        try:
+            response = await self.session.request(
+                Request(POST, path, body), timeout=ASK_TIMEOUT_S, handshake=handshake
+            )
+        except NotTaken as error:
+            raise Unavailable(f"{self.peer.name} did not take the handshake: {_said(error)}") from None
         if response.code != CHANGED:
             raise Unavailable(
                 f"{self.peer.name} answered {response.code >> 5}.{response.code & 31:02d} to {path}"
@@ -133,11 +143,16 @@ class Link:
     async def _exchange_trust(self) -> None:
         for _ in range(TRUST_ROUNDS):
             answer = await self._ask(TRUST_PATH, self._trust.news_request())
-            owed, added = self._trust.take_news(answer)
-            await self._save()
+            before = len(self._trust.revocations)
+            try:
+                owed, _ = self._trust.take_news(answer)
+            finally:  # what was good before a fault in the rest is in force, on disk or not
+                added = len(self._trust.revocations) > before
+                if added:
+                    self._cut_off()
+                await self._save()
             if not added:
                 break
-            self._cut_off()
         for raw in owed:
             await self._ask(TRUST_PATH, self._trust.told(raw))
 
@@ -152,20 +167,34 @@ class Link:
             await self._ask(TRUST_PATH, self._trust.news_request([member.cwt]))
 
     async def _compare(self) -> None:
-        """Say what is owed, hear what the peer holds of it: nothing is assumed."""
+        """Say what is owed, hear what the peer holds of it: nothing is assumed.
+
+        An offer is also the word that of older epochs of its lane there is nothing else. So what does not fit one
+        request is not carried before the oldest streams are settled and the rest is compared in its turn.
+        """
         owed = await self._writer.read(self._owed)
-        for start in range(0, len(owed), OFFERS):
-            part = owed[start : start + OFFERS]
-            sync = Sync(
-                tuple(Offer(o.stream, o.first, o.last) for o in part), self._writer.store.outbox.epoch
+        part = owed[:OFFERS]
+        self._begun.update(o.stream for o in part)
+        self._compared = {o.stream for o in part} if len(owed) > len(part) else None
+        if not part:
+            return
+        offers = tuple(Offer(o.stream, o.first, o.last) for o in part)
+        body = encode_sync(Sync(offers, self._writer.store.outbox.epoch))
+        synced = decode_synced(await self._ask(SYNC_PATH, body))
+        if synced.epoch > self._writer.store.outbox.epoch:
+            log.error(
+                "%s has seen a later start of this node than this one: was its card restored from a copy?",
+                self.peer.name,
             )
-            synced = decode_synced(await self._ask(SYNC_PATH, encode_sync(sync)))
-            if synced.epoch > self._writer.store.outbox.epoch:
-                log.error(
-                    "%s has seen a later start of this node than this one: was its card restored from a copy?",
-                    self.peer.name,
-                )
-            self._settle(self.courier.on_receipts(synced.receipts))
+        self._settle(self.courier.on_receipts(self._entitled(synced.receipts)))
+        for o in part:
+            self._loaded.pop(o.stream, None)
+
+    async def _compare_again(self) -> None:
+        """The courier has nothing to do, and yet something is owed: say what, and bring what is missing there."""
+        await self._settling.flush()
+        await self._compare()
+        await self._load()
 
     def _owed(self, store: Store) -> list[Owed]:
         return [owed for owed in store.outbox.owed() if is_in(self.peer, owed.stream.audience)]
@@ -176,6 +205,8 @@ class Link:
         while self.session.closed is None and not self.stopped:
             self.news.clear()
             await self._load()
+            if self._compared is not None and self.courier.idle():
+                await self._compare_again()
             now = self._clock.monotonic()
             for shipment in self.courier.poll(now):
                 flight = asyncio.create_task(self._fly(shipment))
@@ -189,7 +220,10 @@ class Link:
             elif self.courier.strikes >= DOUBT_STRIKES:
                 self._doubt(self.session)
             elif now - self.session.heard_at > self._keepalive_s and self.courier.idle():
-                await self.session.alive(ASK_TIMEOUT_S)
+                if await self._writer.read(self._owed):
+                    await self._compare_again()
+                else:
+                    await self.session.alive(ASK_TIMEOUT_S)
 
     async def _pause(self) -> None:
         """Until something happened or the courier's time has come."""
@@ -202,29 +236,45 @@ class Link:
 
     async def _load(self) -> None:
         if self.courier.room():
-            self.courier.add(await self._writer.read(self._gather))
+            loads, settled_elsewhere = await self._writer.read(self._gather)
+            self.courier.add(loads)
+            if settled_elsewhere:  # only an offer says that the peer need not wait for what it will never get
+                loaded = dict(self._loaded)
+                await self._compare()
+                self._loaded |= loaded
+                self.news.set()
             fresh = [load for load in self._ring.take(self._loaded) if is_in(self.peer, load.stream.audience)]
             for load in fresh:
                 self._loaded[load.stream] = load.last
             self.courier.add(fresh)
 
-    def _gather(self, store: Store) -> list[Load]:
-        """What comes next of the streams that this peer is owed, as much as the courier has room for."""
+    def _gather(self, store: Store) -> tuple[list[Load], bool]:
+        """What comes next of the streams that this peer is owed, as much as the courier has room for.
+
+        And whether there is a stream that this peer has not heard of whose beginning was settled elsewhere.
+        """
         room = self.courier.room()
         loads: list[Load] = []
+        settled_elsewhere = False
         for owed in self._owed(store):
             after = max(self._loaded.get(owed.stream, 0), owed.first - 1)
             if room <= 0:
                 break
+            if self._compared is not None and owed.stream not in self._compared:
+                continue
+            if owed.first > 1 and owed.stream not in self._begun:
+                settled_elsewhere = True
+                continue
             if after < owed.last:
                 now = self._clock.monotonic()
                 found = store.outbox.take(owed.stream, after, room, self._uptime.stamp(), now)
                 if found:
+                    self._begun.add(owed.stream)
                     self._loaded[owed.stream] = found[-1].last
                     self._settling.leaving(owed.stream, found[-1].last)
                 room -= sum(len(load.pack) for load in found)
                 loads += found
-        return loads
+        return loads, settled_elsewhere
 
     async def _fly(self, shipment: Shipment) -> None:
         body = encode_ship(self.courier.parcels(shipment, self._clock.monotonic()))
@@ -240,6 +290,7 @@ class Link:
             log.debug("a shipment to %s failed: %s", self.peer.name, error)
             self.courier.on_failure(shipment.number, self._clock.monotonic())
         else:
+            answer = replace(answer, receipts=self._entitled(answer.receipts))
             self._settle(self.courier.on_answer(shipment.number, answer, self._clock.monotonic()))
             await self._introduce(answer)
         self.news.set()
@@ -252,6 +303,11 @@ class Link:
         for cwt in members:
             with contextlib.suppress(KosError):
                 await self._ask(TRUST_PATH, self._trust.news_request([cwt]))
+
+    def _entitled(self, receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
+        """Those for streams of ours that the peer is an audience of: of others its word lets nobody go."""
+        own = self._trust.kid
+        return tuple(r for r in receipts if r.stream.source == own and is_in(self.peer, r.stream.audience))
 
     def _settle(self, settled: Iterable[Settled]) -> None:
         for item in settled:
@@ -267,3 +323,11 @@ class Link:
         """Complete the handshake and do nothing else: another session serves this peer."""
         if self._handshake:
             await self._exchange_trust()
+
+
+def _said(error: NotTaken) -> str:
+    """Why the other side ended the handshake, by its own unproved word."""
+    try:
+        return str(ErrorMessage.read(error.response.payload))
+    except Invalid:
+        return error.message

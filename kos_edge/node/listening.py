@@ -41,7 +41,8 @@ def _expand(host: str, port: int) -> list[tuple[str, int]]:
 def kept_port(state: Path) -> int | None:
     """The port of the last start, None before the first."""
     with contextlib.suppress(OSError, ValueError):
-        return int((state / PORT_NAME).read_text())
+        port = int((state / PORT_NAME).read_text())
+        return port if 1 <= port <= 65_535 else None
     return None
 
 

@@ -186,6 +186,7 @@ class Node:
             self.inbound.answer,
             edhoc_combined=self.handshakes.combined,
             on_hint=self._hinted,
+            on_closed=lambda session, _: self.peers.ended(session),
             clock=self.clock,
             random=self._random,
         )
@@ -197,6 +198,7 @@ class Node:
             self.writer,
             new_link=self._new_link,
             carriers=lambda: frozenset(address.carrier for address in self.endpoint.bound),
+            proved=self._proved,
             lot=lambda: int.from_bytes(self._random(4)) / 2**32,
         )
         self.enrolment = Enrolment(
@@ -280,6 +282,10 @@ class Node:
     def cut_off(self) -> None:
         """Somebody was revoked: sessions with whoever is shut out end now, and every peer is told."""
         self.peers.cut_off()
+
+    def _proved(self, kid: bytes) -> None:
+        if self.mdns is not None:
+            self.mdns.pin(kid)
 
     def _heard(self, event: object) -> None:
         self.peers.heard(event)  # type: ignore[arg-type]

@@ -147,9 +147,11 @@ class NodeOperations:
             raise Refused(
                 "this hub is its mesh's issuer: without it nobody could join", hint="make another hub first"
             )
-        for link in node.peers.links.values():
-            link.session.close("this node leaves its mesh")
+        for session in node.endpoint.sessions:
+            session.close("this node leaves its mesh")
         node.trust.leave()
+        node.ring.clear()
+        await node.settling.give_up()
         await node.save()
         node.refresh()
         return LeaveReport(mesh=None if mesh is None else mesh.hex())
@@ -265,8 +267,8 @@ class NodeOperations:
         kid = self._who(who)
         issuer.revoke(kid, reason or "", at=trust.at())
         trust.save_admission(node.clock.monotonic())
+        node.cut_off()  # in force from now on, even where the disk takes nothing
         await node.save()
-        node.cut_off()
         (revocation, *_) = trust.revocations.of(kid)
         return RevokeReport(
             kid=kid_text(kid),

@@ -30,7 +30,7 @@ from kos_edge.transport.session import Session
 RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at one peer; a power cut ends for all at once
 JITTER = 0.3  # share of a pause that is drawn by lot, so that a thousand nodes do not knock together
 SIMULTANEOUS_S = 5.0  # two handshakes within this time are one meeting: the lower kid's session stays
-LINGER_S = 30.0  # a session that was replaced still answers for so long
+LINGER_S = 30.0  # a session that was replaced ends when nothing was heard on it for so long
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
 STREAM_RETRY_S = 30.0  # a peer whose TCP port does not answer is not asked again for so long
 SETTLED_S = 10.0  # a session that lived so long resets the pauses
@@ -63,6 +63,7 @@ class Peers:
         *,
         new_link: Callable[[Session, Membership, bytes], Link],
         carriers: Callable[[], frozenset[str]],
+        proved: Callable[[bytes], None] = lambda kid: None,
         resolve: Callable[[Found], Awaitable[Found]] = look_up,
         lot: Callable[[], float] = random.random,
     ) -> None:
@@ -72,6 +73,7 @@ class Peers:
         self._writer = writer
         self._new_link = new_link
         self._carriers = carriers
+        self._proved = proved
         self._resolve = resolve
         self._lot = lot
         self._wake = asyncio.Event()
@@ -117,14 +119,26 @@ class Peers:
                 known.tries, known.next_try = 0, 0.0
                 known.seen_at = self._clock.wall() if by_mdns else known.seen_at
             case Lost(kid):
-                known = self._known.get(kid, _Wanted())
-                known.found = [f for f in known.found if f.role is None]
+                self._lost(kid)
             case Trouble(message, hint):
                 self.trouble = f"{message} ({hint})"
                 log.warning("discovery does not work: %s", self.trouble)
             case _:
                 self.trouble = None
         self._wake.set()
+
+    def _lost(self, kid: bytes) -> None:
+        """Nobody speaks for this kid any more: only what was proved or given by hand is remembered of it."""
+        known = self._known.get(kid)
+        if known is not None:
+            known.found = [f for f in known.found if f.role is None]
+            if (
+                not known.found
+                and not known.trying
+                and kid not in self._links
+                and kid not in self._trust.roster
+            ):
+                del self._known[kid]
 
     def news(self) -> None:
         """Something new is owed to somebody."""
@@ -162,11 +176,29 @@ class Peers:
             kid = session.peer.kid
             known = self._known.setdefault(kid, _Wanted())
             if not known.trying and known.next_try <= self._clock.monotonic():
-                self._spawn(self._try(kid, known, session.address))
+                self._begin(kid, known, session.address)
+
+    def ended(self, session: Session) -> None:
+        """A session was closed, by whomever: its link has to notice."""
+        for link in self._links.values():
+            if link.session is session:
+                link.news.set()
+
+    def complaints(self) -> list[str]:
+        """What stands in the way to hubs that no link serves."""
+        hubs = {member.kid for member in self._trust.roster if member.role is Role.HUB}
+        texts = [w.complaint for kid, w in self._known.items() if kid in hubs and kid not in self._links]
+        texts += [known.complaint for known in self._static if not self._is_linked(known)]
+        return sorted({text for text in texts if text})
 
     def _attach(self, session: Session, peer: Membership, message_3: bytes, *, ours: bool) -> None:
+        if self._trust.membership is None or self._trust.revoked(peer):
+            session.close("this node has left its mesh, or the peer was revoked meanwhile")
+            return
         now = self._clock.monotonic()
+        self._proved(peer.kid)
         before = self._links.get(peer.kid)
+        self._make_room(session, peer, before)
         if before is not None and before.session.closed is None:
             began, was_ours = self._began[peer.kid]
             meeting = now - began < SIMULTANEOUS_S and was_ours is not ours
@@ -181,21 +213,34 @@ class Peers:
             self._spawn(self._retire(before))
         self._spawn(self._serve(link, passive=False))
 
+    def _make_room(self, new: Session, peer: Membership, link: Link | None) -> None:
+        """At most two sessions for a peer and carrier: the new one, and the one that serves it now."""
+        kept = (new, None if link is None else link.session)
+        for session in self._handshakes.endpoint.sessions:
+            same = isinstance(session.peer, Membership) and session.peer.kid == peer.kid
+            if same and session not in kept and session.address.carrier == new.address.carrier:
+                session.close("another session serves this peer")
+
     async def _retire(self, link: Link) -> None:
-        """A session that was replaced goes on answering for a while, then ends."""
+        """A session that serves nobody here goes on answering while it is used, then ends."""
         link.stop()
         await asyncio.sleep(LINGER_S)
-        link.session.close("replaced by a newer session")
+        while self._clock.monotonic() - link.session.heard_at < LINGER_S:
+            await asyncio.sleep(LINGER_S)
+        link.session.close("another session serves this peer")
 
     async def _serve(self, link: Link, *, passive: bool) -> None:
         peer = link.peer
         began = self._clock.monotonic()
         reason = "it ended"
+        known = self._known.setdefault(peer.kid, _Wanted())
+        level = logging.INFO if known.tries < 2 else logging.DEBUG  # a peer that ends every session at once
         try:
             if passive:
                 await link.confirm()
+                await self._retire(link)
                 return
-            log.info("connected to %s over %s", peer.name, link.carrier)
+            log.log(level, "connected to %s over %s", peer.name, link.carrier)
             await link.run()
         except KosError as error:
             reason = error.message
@@ -203,11 +248,10 @@ class Peers:
         finally:
             if not passive and self._links.get(peer.kid) is link and not link.stopped:
                 del self._links[peer.kid]
-                known = self._known.setdefault(peer.kid, _Wanted())
                 if self._clock.monotonic() - began > SETTLED_S:
                     known.tries = 0
                 self._postpone(known)
-                log.info("the session with %s is over: %s", peer.name, link.session.closed or reason)
+                log.log(level, "the session with %s is over: %s", peer.name, link.session.closed or reason)
                 self._wake.set()
 
     # -- reaching out
@@ -253,21 +297,28 @@ class Peers:
             if not known.found or known.trying:
                 continue
             if known.next_try <= now:
-                self._spawn(self._try(kid, known))
+                self._begin(kid, known)
             else:
                 waits.append(known.next_try - now)
         for known in self._static:
             if known.trying or self._is_linked(known):
                 continue
-            if known.next_try <= now:
-                self._spawn(self._try(None, known))
-            else:
-                waits.append(known.next_try - now)
+            by_key = self._by_key(known)
+            next_try = max(each.next_try for each in (known, *by_key))
+            if next_try > now:
+                waits.append(next_try - now)
+            elif not any(each.trying for each in by_key):
+                self._begin(None, known)
         return min(waits, default=None)
 
     def _is_linked(self, known: _Wanted) -> bool:
         """Whether some link serves the node that a static peer turned out to be."""
         return any(found.kid_claimed in self._links for found in known.found if found.kid_claimed is not None)
+
+    def _by_key(self, known: _Wanted) -> list[_Wanted]:
+        """What is known of the nodes that a static peer turned out to be: it is no second way to storm them."""
+        kids = [found.kid_claimed for found in known.found]
+        return [self._known[kid] for kid in kids if kid is not None and kid in self._known]
 
     async def _wanted(self) -> list[bytes]:
         """The kids to have a link with: hubs, and whoever something is owed to."""
@@ -302,13 +353,16 @@ class Peers:
         if hints and self._writer.store.outbox.usage.bytes > STREAM_ABOVE:
             known.stream_after = now + STREAM_RETRY_S
             addresses = [Address("tcp", hint.host, hint.tcp_port) for hint in hints if hint.tcp_port]
-            self._spawn(self._try(kid, known, *addresses, only_these=True))
+            self._begin(kid, known, *addresses, only_these=True)
+
+    def _begin(self, kid: bytes | None, known: _Wanted, *first: Address, only_these: bool = False) -> None:
+        known.trying = True
+        self._spawn(self._try(kid, known, *first, only_these=only_these))
 
     async def _try(
         self, kid: bytes | None, known: _Wanted, *first: Address, only_these: bool = False
     ) -> None:
         """One round over the addresses of one peer, those in `first` before the others."""
-        known.trying = True
         wanted = kid
         try:
             others = [] if only_these else await self._addresses(known)
@@ -318,7 +372,7 @@ class Peers:
                 except (Refused, Invalid) as error:
                     self._complain(known, f"{address}: {error.message}", logging.WARNING)
                     continue
-                except Unavailable as error:
+                except KosError as error:
                     self._complain(known, f"{address}: {error.message}", logging.DEBUG)
                     continue
                 known.complaint = ""

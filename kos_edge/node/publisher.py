@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from kos_edge.clock import Clock
 from kos_edge.delivery.linger import Linger
 from kos_edge.delivery.volatile import VolatileRing
-from kos_edge.errors import Invalid, KosError, Unavailable
+from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
 from kos_edge.klp.body import Payload
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import MAX_MESSAGE, UDP_BUDGET, Class, Message, Pack, Position, Stream, encode_message
@@ -239,6 +239,9 @@ class Publisher:
     async def _commit(self, batches: dict[Lane, list[_Waiting]]) -> None:
         try:
             await self._commit_batches(batches)
+        except asyncio.CancelledError:  # the commit itself goes on; nobody will be told what became of it
+            self._fail(batches, Unknown("the node stopped before it could say whether this is durable"))
+            raise
         finally:
             for item in (item for waiting in batches.values() for item in waiting):
                 self._count(item.message.topic, -1, -item.size)
@@ -251,7 +254,11 @@ class Publisher:
             return
         stamp = self._uptime.stamp()
         for lane in [lane for lane in batches if not lane[1].durable]:
-            self._send_volatile(sealer, lane, batches.pop(lane), stamp)
+            try:
+                self._send_volatile(sealer, lane, batches[lane], stamp)
+            except KosError as error:
+                self._fail({lane: batches[lane]}, error)
+        batches = {lane: waiting for lane, waiting in batches.items() if lane[1].durable}
         if not batches:
             return
         jobs = [

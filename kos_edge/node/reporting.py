@@ -240,6 +240,7 @@ def warnings(node: Node) -> list[str]:
         )
     if node.trust.admission is not None and node.config.admission.open:
         found.append("admission is open: everybody who finds this hub becomes a member")
+    found += [f"no session with a hub: {text}" for text in node.peers.complaints()]
     if node.peers.trouble:
         found.append(f"discovery does not work: {node.peers.trouble}")
     if node.uptime.wall_ms() is None:

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable
 
 from kos_edge.delivery.latency import Latency
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.wire import Reason
+from kos_edge.errors import Invalid, KosError
 from kos_edge.klp.pack import Message, Position, Stream, encode_message, peek
 from kos_edge.node.uptime import Uptime
+from kos_edge.store.outbox import Waiting
 from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 
 EVERY_S = 0.5  # how often what was settled is written, unless another commit takes it along
+
+GIVE_UP_BYTES = 256 * 1024  # of a stream in one transaction, so that nobody waits for long
+BURIED = 1_024  # refusals remembered, so that one said twice is one dead letter
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +38,8 @@ class Settling:
         self._waiting: list[Settled] = []
         self._wake = asyncio.Event()
         self._left: dict[Stream, int] = {}
+        self._failed = False
+        self._buried: deque[Position] = deque(maxlen=BURIED)
         self.latency = Latency()
         self.delivered = 0
         self.refused = 0
@@ -62,33 +70,80 @@ class Settling:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write now."""
+        """Write now. What the store does not take is kept for the next time: nobody would say it again."""
         settled, self._waiting = self._waiting, []
-        if settled:
-            await self._writer.run(lambda store: self._settle(store, settled))
-
-    def _settle(self, store: Store, settled: list[Settled]) -> None:
+        if not settled:
+            return
+        try:
+            done, dead = await self._writer.run(lambda store: self._settle(store, settled))
+        except KosError as error:
+            log.log(
+                logging.DEBUG if self._failed else logging.WARNING,
+                "what is settled is not written: %s",
+                error,
+            )
+            self._failed = True
+            self._waiting[:0] = settled
+            self._wake.set()
+            return
+        self._failed = False
+        self.refused += len(dead)
+        self._buried.extend(dead)
         now_ms = self._uptime.ms()
-        for item in settled:
-            for refusal in item.refusals:
-                self._bury(store, item, refusal.seq, refusal.reason)
-            for waiting in store.outbox.settle(item):
-                count = waiting.last - waiting.first + 1
-                self.delivered += count
-                if waiting.uptime_ms is not None:
-                    self.latency.add(max(0, now_ms - waiting.uptime_ms) / 1000, count)
+        for waiting in done:
+            count = waiting.last - waiting.first + 1
+            self.delivered += count
+            if waiting.uptime_ms is not None:
+                self.latency.add(max(0, now_ms - waiting.uptime_ms) / 1000, count)
 
-    def _bury(self, store: Store, settled: Settled, seq: int, reason: int) -> None:
-        pack = store.outbox.pack_of(settled.stream, seq)
+    async def give_up(self) -> None:
+        """The mesh is left: what is owed to it becomes dead letters, for no other mesh could verify it."""
+        await self.flush()
+        while await self._writer.run(self._give_up):
+            pass
+
+    def _give_up(self, store: Store) -> int:
+        given_up = 0
+        for owed in store.outbox.owed():
+            loads = store.outbox.take(owed.stream, owed.first - 1, GIVE_UP_BYTES, self._uptime.stamp(), 0.0)
+            for load in loads:
+                for seq in range(load.first, load.last + 1):
+                    self._bury(store, Position(owed.stream, seq), Reason.DROPPED)
+                store.outbox.settle(Settled(owed.stream, load.last))
+            given_up += len(loads)
+        return given_up
+
+    def _settle(self, store: Store, settled: list[Settled]) -> tuple[list[Waiting], list[Position]]:
+        """What was let go of, and what became dead letters: all of these first, while their packs are owed.
+
+        A refusal is said more than once; one that was buried is not again, for it may have been taken out since.
+        """
+        said = {
+            Position(item.stream, refusal.seq): refusal.reason
+            for item in settled
+            for refusal in item.refusals
+        }
+        dead = [
+            position
+            for position, reason in said.items()
+            if position not in self._buried and self._bury(store, position, reason)
+        ]
+        return [waiting for item in settled for waiting in store.outbox.settle(item)], dead
+
+    def _bury(self, store: Store, position: Position, reason: int) -> bool:
+        seq = position.seq
+        pack = store.outbox.pack_of(position.stream, seq)
         if pack is None:
-            return
-        message = peek(pack).message(seq)
+            return False
+        try:
+            message = peek(pack).message(seq)
+        except Invalid as error:  # damaged in our own store: it must not keep the rest from being settled
+            log.warning("%s was refused and cannot be read: %s", position, error)
+            return False
         if not isinstance(message, Message):
-            return
+            return False
         name = Reason(reason).name.lower() if reason in list(Reason) else str(reason)
-        log.warning("%s on %s was refused: %s", Position(settled.stream, seq), message.topic, name)
+        log.warning("%s on %s is set aside: %s", position, message.topic, name)
         at_ms = self._uptime.wall_ms() or 0
-        store.records.bury(
-            Dead(str(Position(settled.stream, seq)), at_ms, reason, message.topic, encode_message(message, 0))
-        )
-        self.refused += 1
+        store.records.bury(Dead(str(position), at_ms, reason, message.topic, encode_message(message, 0)))
+        return True

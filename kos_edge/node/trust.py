@@ -6,6 +6,7 @@ answer that tells of them leaves.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -343,7 +344,8 @@ class Trust:
                 continue  # revoked: that is an answer, and the rest may be good
         policy = wire.get(5)
         if isinstance(policy, bytes):
-            self.set_policy(policy)
+            with contextlib.suppress(Refused):  # its signer is revoked, as the other side will hear
+                self.set_policy(policy)
         return added
 
     def _recheck_policy(self) -> None:

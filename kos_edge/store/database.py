@@ -29,6 +29,7 @@ class Database:
         self.path = path
         self._hooks: list[Callable[[], None]] = []
         self._reloads: list[Callable[[], None]] = []
+        self._stale = False  # what is in memory is ahead of the file, and could not be read again yet
         try:
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -73,6 +74,7 @@ class Database:
         """
         results: list[object] = []
         try:
+            self.refresh()
             self.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 try:
@@ -96,8 +98,16 @@ class Database:
                 sqlite3.Error
             ):  # SQLite has rolled back by itself: a full disk does that
                 self.execute("ROLLBACK")
-        for reload in self._reloads:
-            reload()
+        self._stale = True
+        with contextlib.suppress(sqlite3.Error):
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Where a commit failed and the file could not be read again: do that now. Raises sqlite3.Error."""
+        if self._stale:
+            for reload in self._reloads:
+                reload()
+            self._stale = False
 
     def get(self, key: str) -> bytes | None:
         """A value of the `meta` table."""

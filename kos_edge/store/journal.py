@@ -7,11 +7,13 @@ first, and leaves each stream's boundary (number and chain hash).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
-from kos_edge.delivery.wire import Offer, Reach, Reason, Receipt, Refusal
+from kos_edge.delivery.wire import MAX_REFUSALS, Offer, Reach, Reason, Receipt, Refusal
+from kos_edge.errors import Invalid
 from kos_edge.klp.pack import Class, Malformed, Pack, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.store import sql
@@ -20,6 +22,9 @@ from kos_edge.store.packs import Packs
 from kos_edge.store.streams import StreamRow, Streams
 
 LaneKey = tuple[bytes, str, int]
+
+REPEATED = 32  # refusals of a stream that are said again in its next receipts, for one answer may be lost
+REPEATING = 256  # streams of which they are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,13 @@ class Journal:
         self._streams = streams
         self._packs = packs
         self._lanes: dict[LaneKey, Lane] = {}
+        self._refused: OrderedDict[Stream, dict[int, int]] = OrderedDict()
         self.load()
 
     def load(self) -> None:
         """Read the positions again from the file."""
         self._lanes.clear()
+        self._refused.clear()
         for row in self._streams:
             self._place(row)
         for ident, first, count in self._database.execute(sql.AHEAD_ALL):
@@ -106,7 +113,8 @@ class Journal:
             lane = self._lane(pack.stream)
             verdict = lane.judge(pack.header, pack.count)
             intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
-            refusals += [Refusal(seq, int(reason)) for seq, reason in incoming.refused.items()]
+            if verdict in (Verdict.NEXT, Verdict.AHEAD):  # what is held already was judged when it came
+                refusals += self._refuse(pack.stream, incoming.refused)
             raw = pack.raw
             if incoming.refused:
                 raw = remove(raw, dict.fromkeys(incoming.refused, Removal.REFUSED))
@@ -124,8 +132,22 @@ class Journal:
         for stream in tuple(touched):
             for later in self._later_epochs(stream):
                 touched.setdefault(later, [])
-        intake.receipts = [self.receipt(stream, refusals) for stream, refusals in touched.items()]
+        for stream, refusals in touched.items():
+            intake.receipts.append(self.receipt(stream, refusals[:MAX_REFUSALS]))
+            for start in range(MAX_REFUSALS, len(refusals), MAX_REFUSALS):
+                intake.receipts.append(self.receipt(stream, refusals[start : start + MAX_REFUSALS]))
         return intake
+
+    def _refuse(self, stream: Stream, refused: Mapping[int, Reason]) -> list[Refusal]:
+        if refused:
+            kept = self._refused.setdefault(stream, {})
+            kept |= {seq: int(reason) for seq, reason in refused.items()}
+            for seq in list(kept)[:-REPEATED]:
+                del kept[seq]
+            self._refused.move_to_end(stream)
+            if len(self._refused) > REPEATING:
+                self._refused.popitem(last=False)
+        return [Refusal(seq, int(reason)) for seq, reason in refused.items()]
 
     def _insert(
         self,
@@ -171,9 +193,16 @@ class Journal:
         return [replace(stream, epoch=epoch) for epoch in epochs[:OPEN_EPOCHS]]
 
     def receipt(self, stream: Stream, refusals: Iterable[Refusal] = ()) -> Receipt:
-        """What is held of `stream`."""
+        """What is held of `stream`, with `refusals` and those of late."""
         position = self._lane(stream).epochs.get(stream.epoch, Position())
-        return Receipt(stream, position.held, position.ranges(), tuple(refusals), Reach.FINAL)
+        said = list(refusals)
+        numbers = {refusal.seq for refusal in said}
+        said += [
+            Refusal(seq, reason)
+            for seq, reason in self._refused.get(stream, {}).items()
+            if seq not in numbers and len(said) < MAX_REFUSALS
+        ]
+        return Receipt(stream, position.held, position.ranges(), tuple(said[:MAX_REFUSALS]), Reach.FINAL)
 
     def highest_epoch(self, source: bytes) -> int:
         """The newest epoch of `source` of which anything is held; 0 for none."""
@@ -189,22 +218,30 @@ class Journal:
         Never what is still owed, nor what a cursor has not passed. Returns how many went.
         """
         (least,) = self._database.execute(sql.CURSOR_LEAST).fetchone()
-        gone = 0
-        for ident, stream, first, count, at, size in self._database.execute(
-            sql.PACK_OLDEST, (0, limit)
-        ).fetchall():
-            row = self._streams.by_id(stream)
-            too_old = at and at < now_ms - max_age_ms
-            if not (self._packs.bytes > max_bytes or too_old) or (least is not None and ident > least):
-                break
-            last = first + count - 1
-            if row.stream.source == own and last > row.settled:
-                continue
-            row.floor, row.floor_hash = last, peek(self._packs.sealed(ident)).chain_hash
-            self._streams.touch(row)
-            self._packs.delete(ident, size)
-            gone += 1
+        newest = self._packs.last_id  # always kept: the next one's id must be above every cursor
+        gone = after = 0
+        while page := self._database.execute(sql.PACK_OLDEST, (after, limit)).fetchall():
+            for ident, stream, first, count, at, size in page:
+                after = ident
+                row = self._streams.by_id(stream)
+                too_old = at and at < now_ms - max_age_ms
+                passed = ident < newest and (least is None or ident <= least)
+                if gone == limit or not passed or not (self._packs.bytes > max_bytes or too_old):
+                    return gone
+                last = first + count - 1
+                if row.stream.source == own and last > row.settled:
+                    continue
+                row.floor, row.floor_hash = last, self._chain_hash(ident)
+                self._streams.touch(row)
+                self._packs.delete(ident, size)
+                gone += 1
         return gone
+
+    def _chain_hash(self, ident: int) -> bytes | None:
+        try:
+            return peek(self._packs.sealed(ident)).chain_hash
+        except Invalid:  # damaged: it proves nothing any more, and must not stay for ever
+            return None
 
 
 def _lane_key(stream: Stream) -> LaneKey:

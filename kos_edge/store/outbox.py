@@ -7,6 +7,7 @@ settled yet.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +25,7 @@ from kos_edge.store.streams import StreamRow, Streams
 
 _EPOCH_KEY = "epoch"
 _RANDOM_BITS = 32
+GONE = 256  # packs remembered after a receipt has let them go
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Outbox:
         self.by_topic: dict[str, Usage] = {}
         self.limited: Callable[[str], bool] | None = None
         self._index: dict[int, list[Waiting]] = {}  # by stream id, in order
+        self._gone: deque[tuple[int, Waiting]] = deque(maxlen=GONE)
 
     # -- opening
 
@@ -126,6 +129,10 @@ class Outbox:
         self.usage = Usage()
         self.by_topic = {}
         self._index = {}
+        self._gone.clear()
+        epoch = self._database.get(_EPOCH_KEY)
+        if self.epoch > (int.from_bytes(epoch, "big") if epoch else 0):
+            self.epoch = 0  # its commit failed: it was never opened
         own = {row.id: row for row in self._streams if row.stream.source == source and row.settled < row.held}
         if not own:
             return
@@ -268,13 +275,18 @@ class Outbox:
         return loads
 
     def pack_of(self, stream: Stream, seq: int) -> bytes | None:
-        """The sealed pack with this number, if it is still owed."""
+        """The sealed pack with this number, if it is still owed or was until lately: a refusal may come late."""
         row = self._streams.find(stream)
-        packs = self._index.get(row.id, []) if row is not None else []
-        place = _first_after(packs, seq - 1)
-        if place == len(packs) or packs[place].first > seq:
+        if row is None:
             return None
-        return self._packs.sealed(packs[place].id)
+        packs = self._index.get(row.id, [])
+        place = _first_after(packs, seq - 1)
+        if place < len(packs) and packs[place].first <= seq:
+            return self._packs.sealed(packs[place].id)
+        for ident, waiting in reversed(self._gone):
+            if ident == row.id and waiting.first <= seq <= waiting.last and self._packs.has(waiting.id):
+                return self._packs.sealed(waiting.id)
+        return None
 
     def settle(self, settled: Settled) -> list[Waiting]:
         """A final receipt came: let go of what it covers. Written with the next commit; never urgent."""
@@ -286,6 +298,7 @@ class Outbox:
         done = packs[: _first_after(packs, row.settled)]
         for waiting in done:
             self._count_out(waiting)
+            self._gone.append((row.id, waiting))
         del packs[: len(done)]
         if not packs:
             self._index.pop(row.id, None)

@@ -58,6 +58,10 @@ class Packs:
         (raw,) = self._database.execute(sql.PACK_ONE, (ident,)).fetchone()
         return bytes(raw)
 
+    def has(self, ident: int) -> bool:
+        """Whether this pack is still kept."""
+        return self._database.execute(sql.PACK_ONE, (ident,)).fetchone() is not None
+
     def delete(self, ident: int, size: int) -> None:
         """Let one pack of `size` bytes go; inside a transaction."""
         self._database.execute(sql.PACK_DELETE, (ident,))

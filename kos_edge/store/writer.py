@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kos_edge.errors import KosError, Misuse, Unavailable
+from kos_edge.store.database import store_error
 from kos_edge.store.store import Store
 
 Result = TypeVar("Result")
@@ -122,7 +124,10 @@ class Writer:
 
     def _try(self, job: _Job) -> object:
         try:
+            self.store.database.refresh()
             return job.work(self.store)
+        except sqlite3.Error as error:
+            return store_error(error, self._path)
         except Exception as error:  # handed to the caller, whatever it is
             return error
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from kos_edge.delivery.courier import BUFFERED, DATAGRAM_BUDGET, Courier, Load
+from kos_edge.delivery.window import Window
+from kos_edge.delivery.wire import Answer, Reason, Receipt, Refusal
+from kos_edge.klp.pack import Class, Stream
 from tests.delivery.world import Wire, World, values
 
+STREAM = Stream(bytes(16), "hub", Class(), 1 << 32)
 PERFECT = Wire()
 LOSSY = Wire(loss=0.1, delay=0.02)
 DUPLICATING = Wire(duplicate=0.3)
@@ -84,3 +89,44 @@ def test_the_memory_of_the_courier_does_not_grow_with_the_backlog() -> None:
     assert world.courier.room() < 4096
     assert world.courier.in_flight <= 64
     assert values(world.hub) == []
+
+
+def loads(*numbers: int) -> list[Load]:
+    return [Load(STREAM, number, number, b"x" * 100) for number in numbers]
+
+
+def test_a_pack_that_is_answered_and_never_taken_does_not_fill_the_link() -> None:
+    courier = Courier(DATAGRAM_BUDGET, Window())
+    courier.add(loads(1))
+    now, shipments = 0.0, 0
+    while now < 30:
+        for shipment in courier.poll(now):
+            shipments += 1
+            now += 0.002
+            courier.on_answer(shipment.number, Answer(()), now)
+        now = max(now, courier.timer() or now)
+    assert 10 < shipments < 20
+
+
+def test_a_pack_that_was_not_taken_at_first_is_taken_later_and_forgotten() -> None:
+    courier = Courier(DATAGRAM_BUDGET, Window())
+    courier.add(loads(1))
+    (shipment,) = courier.poll(0.0)
+    courier.on_answer(shipment.number, Answer(()), 0.01)
+    assert not courier.idle()
+    assert courier.poll(0.02) == []
+    (shipment,) = courier.poll(0.2)
+    (settled,) = courier.on_answer(shipment.number, Answer((Receipt(STREAM, 1),)), 0.21)
+    assert settled.held == 1
+    assert courier.idle()
+    assert courier.room() == BUFFERED
+
+
+def test_the_refusals_of_an_answer_that_was_overtaken_are_heard() -> None:
+    courier = Courier(100, Window())
+    courier.add(loads(1, 2))
+    first, second = courier.poll(0.0)
+    courier.on_answer(second.number, Answer((Receipt(STREAM, 2),)), 0.1)
+    refused = Receipt(STREAM, 1, (), (Refusal(1, int(Reason.REFUSED)),))
+    (settled,) = courier.on_answer(first.number, Answer((refused,)), 0.1)
+    assert settled.refusals == refused.refusals

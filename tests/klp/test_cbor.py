@@ -137,7 +137,7 @@ def test_subclasses_are_written_as_the_plain_type(value: Any, like: Any) -> None
     [
         2**64,
         -(2**64) - 1,
-        object(),
+        pytest.param(object(), id="object()"),
         {1, 2},
         1j,
         "\ud800",

@@ -83,7 +83,9 @@ async def test_a_lost_answer_strands_nobody_the_same_token_is_good_for_the_same_
 
 
 @in_virtual_time
-async def test_a_token_of_a_hub_that_is_away_is_kept_over_a_restart_and_used_when_it_is_back(tmp_path: Path) -> None:
+async def test_a_token_of_a_hub_that_is_away_is_kept_over_a_restart_and_used_when_it_is_back(
+    tmp_path: Path,
+) -> None:
     async with World(tmp_path) as world:
         hub = await world.hub()
         token = (await hub.operations.invite(seconds=86_400))["token"]
@@ -100,7 +102,9 @@ async def test_a_token_of_a_hub_that_is_away_is_kept_over_a_restart_and_used_whe
 
 
 @in_virtual_time
-async def test_an_expired_token_is_refused_by_elapsed_time_though_the_clock_was_put_back(tmp_path: Path) -> None:
+async def test_an_expired_token_is_refused_by_elapsed_time_though_the_clock_was_put_back(
+    tmp_path: Path,
+) -> None:
     async with World(tmp_path) as world:
         hub = await world.hub()
         token = (await hub.operations.invite(seconds=600))["token"]

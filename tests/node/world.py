@@ -22,6 +22,7 @@ from kos_edge.node.config import Config
 from kos_edge.node.initialize import initialize
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
+from kos_edge.node.peers import LINGER_S
 from kos_edge.node.sections import AdmissionSection, NetworkSection
 from kos_edge.testing.loop import EPOCH, VirtualClock
 from kos_edge.transport.faults import Faults
@@ -133,7 +134,11 @@ class Machine:
     async def values(self) -> list[object]:
         """The plain values in its journal, in order."""
         entries = self.node.feed.messages(0, follow=False)
-        return [heard.delivery.payload.value() async for heard in entries if isinstance(heard.delivery.payload, Data)]
+        return [
+            heard.delivery.payload.value()
+            async for heard in entries
+            if isinstance(heard.delivery.payload, Data)
+        ]
 
 
 class World:
@@ -159,7 +164,12 @@ class World:
                 await machine.stop()
 
     def machine(
-        self, name: str, role: str = "edge", *, admission: AdmissionSection | None = None, streams: bool = False
+        self,
+        name: str,
+        role: str = "edge",
+        *,
+        admission: AdmissionSection | None = None,
+        streams: bool = False,
     ) -> Machine:
         """A computer with a new node on it, which is not started."""
         config = Config(admission=admission or AdmissionSection(), network=NetworkSection(mdns=False))
@@ -168,13 +178,17 @@ class World:
         self.machines[name] = machine
         return machine
 
-    async def hub(self, name: str = "hub", *, admission: AdmissionSection | None = None, streams: bool = False) -> Machine:
+    async def hub(
+        self, name: str = "hub", *, admission: AdmissionSection | None = None, streams: bool = False
+    ) -> Machine:
         """A hub with a mesh of its own, running."""
         hub = self.machine(name, "hub", admission=admission, streams=streams)
         await hub.start()
         return hub
 
-    async def member(self, hub: Machine, name: str, *agents: Agent, role: str = "edge", streams: bool = False) -> Machine:
+    async def member(
+        self, hub: Machine, name: str, *agents: Agent, role: str = "edge", streams: bool = False
+    ) -> Machine:
         """A node that has joined the hub's mesh by invitation, running, with a session to the hub."""
         machine = self.machine(name, role, streams=streams)
         await machine.start(*agents, peers=[hub])
@@ -206,6 +220,10 @@ class World:
     async def drained(self, *machines: Machine, within: float = PATIENCE) -> None:
         """Let time pass until these owe nobody anything."""
         await self.until(lambda: all(not m.node.writer.store.outbox.usage.messages for m in machines), within)
+
+    async def settled(self) -> None:
+        """Let sessions that were replaced end."""
+        await asyncio.sleep(3 * LINGER_S)
 
     def isolate(self, machine: Machine) -> None:
         """Cut every wire of a machine."""

@@ -195,7 +195,9 @@ def coap_options(options, payload):
         nibbles, extended = [], b""
         for size in (number - last, len(value)):
             nibbles.append(size if size < 13 else 13 if size < 269 else 14)
-            extended += b"" if size < 13 else bytes([size - 13]) if size < 269 else (size - 269).to_bytes(2, "big")
+            extended += (
+                b"" if size < 13 else bytes([size - 13]) if size < 269 else (size - 269).to_bytes(2, "big")
+            )
         out, last = out + bytes([nibbles[0] << 4 | nibbles[1]]) + extended + value, number
     return out + (b"\xff" + payload if payload else b"")
 
@@ -290,7 +292,7 @@ def to_sign(id_cred, th, cred, ead, mac):
 def handshake(coap, key, credential, mesh, wish=None):
     """Show `credential` to the hub; the session, the hub's claims and EAD_4 as a dictionary."""
     x = X25519PrivateKey.generate()
-    c_i = 0  # one session at a time
+    c_i = 5  # one session at a time
     ead_1 = sequence(0, bytes(210))  # padding, pays for the length of message_2
     message_1 = sequence(0, 0, x.public_key().public_bytes_raw(), c_i) + ead_1
     message_2 = coap.edhoc(encode(True) + message_1)
@@ -328,7 +330,9 @@ def handshake(coap, key, credential, mesh, wish=None):
         kdf(prk, 9, th_4, 13), ciphertext_4, encode(["Encrypt0", b"", th_4])
     )
     prk_exporter = kdf(kdf(prk, 7, th_4, 32), 10, b"", 32)
-    session = Oscore(coap, identifier(c_r), identifier(c_i), kdf(prk_exporter, 0, b"", 16), kdf(prk_exporter, 1, b"", 8))
+    session = Oscore(
+        coap, identifier(c_r), identifier(c_i), kdf(prk_exporter, 0, b"", 16), kdf(prk_exporter, 1, b"", 8)
+    )
     return session, hub, dict(ead_items(plaintext_4))
 
 
@@ -473,13 +477,17 @@ def connect(coap, key, mesh, name, state):
         need(claims[8][1][-2] == public, "that is another's membership")
         state.save(membership=ead_4[65002].hex())
     elif not kept:
-        raise Refused(f"not yet: somebody at the hub has to say yes; ask again in {decode(ead_4[65003])[0]} s")
+        raise Refused(
+            f"not yet: somebody at the hub has to say yes; ask again in {decode(ead_4[65003])[0]} s"
+        )
     return session, hub, verify_membership(decode(bytes.fromhex(state.content["membership"])), mesh)[0]
 
 
 def main():
     parser = argparse.ArgumentParser(description="Deliver one reading to a kos-edge hub.")
-    parser.add_argument("--key", type=Path, required=True, help="file of our Ed25519 key; made where there is none")
+    parser.add_argument(
+        "--key", type=Path, required=True, help="file of our Ed25519 key; made where there is none"
+    )
     parser.add_argument("--hub", help="HOST:PORT; without it the public key is printed, and that is all")
     parser.add_argument("--mesh", type=bytes.fromhex, help="the mesh id, 64 hexadecimal digits")
     parser.add_argument("--topic", default="air.temperature")

@@ -132,9 +132,7 @@ class Namespaces:
 class Loopback:
     """One interface for all; the hub's process is stopped in place of its link."""
 
-    describe = (
-        "the loopback interface (as root it would be network namespaces)"
-    )
+    describe = "the loopback interface (as root it would be network namespaces)"
     cut_says = "the hub is frozen, as if its link were down"
 
     def __init__(self, stage: Stage) -> None:
