@@ -26,6 +26,7 @@ MAX_RECEIPTS = 64  # one answer; more streams than that are answered by the next
 MAX_PARCELS = 1024  # one request; 64 KiB of the smallest packs are fewer
 MAX_REFUSALS = 128  # one receipt; more than a pack that fits a datagram can hold
 ANSWER_BYTES = 1_000  # so that an answer fits one datagram inside OSCORE
+STREAM_ANSWER_BYTES = 64_000  # over TCP
 _MAX_SEQ = 2**63 - 1
 _SHIP_LIMIT = MAX_PACK + 4096
 _ITEMS = MAX_RECEIPTS * (16 + 2 * MAX_RANGES + 3 * MAX_REFUSALS)  # CBOR items of the largest answer
@@ -205,14 +206,14 @@ def receipt_from_wire(value: object) -> Receipt:
     return Receipt(_stream_from_wire(items[:4]), held, ranges, tuple(refusals), reach)
 
 
-def encode_answer(answer: Answer) -> bytes:
+def encode_answer(answer: Answer, limit: int = ANSWER_BYTES) -> bytes:
     """The response to `POST /klp`. Where it would not fit a datagram, ranges are left out, the farthest first.
 
-    Where that is not enough, so are the last receipts, of later epochs; never one with a refusal, which is news.
+    Where that is not enough, so are the last receipts, of later epochs, and then refusals that were said before.
     """
     data = _encode_answer(answer)
     for receipts in _shorter(answer.receipts):
-        if len(data) <= ANSWER_BYTES:
+        if len(data) <= limit:
             break
         data = _encode_answer(replace(answer, receipts=receipts))
     return data
@@ -226,6 +227,14 @@ def _shorter(receipts: tuple[Receipt, ...]) -> Iterator[tuple[Receipt, ...]]:
         receipts = tuple(replace(r, ranges=r.ranges[:ranges]) for r in receipts)
         yield receipts
     while len(receipts) > 1 and not receipts[-1].refusals:
+        receipts = receipts[:-1]
+        yield receipts
+    refusals = MAX_REFUSALS
+    while refusals:
+        refusals //= 2
+        receipts = tuple(replace(r, refusals=r.refusals[:refusals]) for r in receipts)
+        yield receipts
+    while len(receipts) > 1:
         receipts = receipts[:-1]
         yield receipts
 
@@ -282,11 +291,11 @@ def decode_sync(data: bytes) -> Sync:
     return Sync(tuple(offers), _uint(body.get(2), "an epoch"))
 
 
-def encode_synced(synced: Synced) -> bytes:
+def encode_synced(synced: Synced, limit: int = ANSWER_BYTES) -> bytes:
     """The response to `POST /sync`. It fits a datagram as `encode_answer` does."""
     data = _encode_synced(synced.receipts, synced.epoch)
     for receipts in _shorter(synced.receipts):
-        if len(data) <= ANSWER_BYTES:
+        if len(data) <= limit:
             break
         data = _encode_synced(receipts, synced.epoch)
     return data

@@ -14,6 +14,8 @@ from kos_edge.clock import Clock
 from kos_edge.delivery.position import Verdict
 from kos_edge.delivery.volatile import VolatileIntake
 from kos_edge.delivery.wire import (
+    ANSWER_BYTES,
+    STREAM_ANSWER_BYTES,
     Answer,
     Parcel,
     Reason,
@@ -90,7 +92,9 @@ class Inbound:
         if handler is None or request.code != POST or not isinstance(peer, Membership):
             return Response(NOT_FOUND)
         try:
-            return Response(CHANGED, await handler(peer, request.payload))
+            datagram = session.address.connection is None
+            room = ANSWER_BYTES if datagram else STREAM_ANSWER_BYTES
+            return Response(CHANGED, await handler(peer, request.payload, room))
         except Invalid as error:
             self.counters["invalid"] += 1
             log.debug("%s sent what breaks a rule: %s", peer.name, error)
@@ -101,7 +105,7 @@ class Inbound:
 
     # -- packs
 
-    async def _ship(self, peer: Membership, body: bytes) -> bytes:
+    async def _ship(self, peer: Membership, body: bytes, room: int) -> bytes:
         began = self._clock.monotonic()
         if self._pending >= MAX_PENDING:
             return encode_answer(Answer((), wait_ms=WAIT_MS))
@@ -116,7 +120,7 @@ class Inbound:
         finally:
             self._pending -= 1
         delay = round((self._clock.monotonic() - began) * 1e6)
-        return encode_answer(Answer(tuple(intake.receipts), delay, tuple(dict.fromkeys(unknown))))
+        return encode_answer(Answer(tuple(intake.receipts), delay, tuple(dict.fromkeys(unknown))), room)
 
     def _check(self, parcels: list[Parcel]) -> tuple[list[Incoming], list[bytes]]:
         """What may come in, and the sources that are not known; beside the loop, for signatures take their time."""
@@ -201,7 +205,7 @@ class Inbound:
 
     # -- positions
 
-    async def _sync(self, peer: Membership, body: bytes) -> bytes:
+    async def _sync(self, peer: Membership, body: bytes, room: int) -> bytes:
         sync = decode_sync(body)
         at_ms = self._uptime.wall_ms() or 0
 
@@ -213,11 +217,11 @@ class Inbound:
         synced = await self._writer.run(work)
         if self._writer.store.packs.last_id != before:
             self._arrived()
-        return encode_synced(synced)
+        return encode_synced(synced, room)
 
     # -- trust
 
-    async def _tell(self, peer: Membership, body: bytes) -> bytes:
+    async def _tell(self, peer: Membership, body: bytes, room: int) -> bytes:
         before = len(self._trust.revocations)
         try:
             answer, _ = self._trust.news_for(body)

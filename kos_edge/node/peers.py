@@ -224,9 +224,10 @@ class Peers:
     async def _retire(self, link: Link) -> None:
         """A session that serves nobody here goes on answering while it is used, then ends."""
         link.stop()
-        await asyncio.sleep(LINGER_S)
-        while self._clock.monotonic() - link.session.heard_at < LINGER_S:
-            await asyncio.sleep(LINGER_S)
+        silent = 0.0
+        while silent < LINGER_S:
+            await asyncio.sleep(LINGER_S - silent)
+            silent = self._clock.monotonic() - link.session.heard_at
         link.session.close("another session serves this peer")
 
     async def _serve(self, link: Link, *, passive: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,26 @@ def test_an_answer_with_many_ranges_still_fits_a_datagram_and_keeps_the_nearest(
     (receipt,) = wire.decode_answer(data).receipts
     assert receipt.ranges == ranges[: len(receipt.ranges)]
     assert receipt.refusals == refusals
+
+
+@pytest.mark.parametrize("refused", [0, 32])
+def test_an_answer_with_many_streams_fits_a_datagram_and_the_first_are_in_it(refused: int) -> None:
+    said = tuple(wire.Refusal(2**33 + number, 3) for number in range(refused))
+    ranges = tuple((number, number) for number in range(6_000, 6_128, 2))
+    receipts = tuple(
+        wire.Receipt(replace(generate_delivery.STREAM, epoch=epoch << 32), 5_000, ranges, said)
+        for epoch in range(1, 41)
+    )
+    answer, synced = wire.Answer(receipts), wire.Synced(receipts[:12], 1 << 40)
+    for data, read in (
+        (wire.encode_answer(answer), wire.decode_answer),
+        (wire.encode_synced(synced), wire.decode_synced),
+    ):
+        assert len(data) <= wire.ANSWER_BYTES
+        assert read(data).receipts[0].stream == receipts[0].stream
+
+
+def test_over_tcp_nothing_is_left_out() -> None:
+    said = tuple(wire.Refusal(number, 3) for number in range(wire.MAX_REFUSALS))
+    answer = wire.Answer((wire.Receipt(generate_delivery.STREAM, 5_000, (), said),) * 8)
+    assert wire.decode_answer(wire.encode_answer(answer, wire.STREAM_ANSWER_BYTES)) == answer

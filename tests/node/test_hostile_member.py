@@ -1,0 +1,89 @@
+"""What a member that means harm can say over its own session, and what comes of it: nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kos_edge.delivery.wire import Answer, Parcel, Receipt, encode_answer, encode_ship
+from kos_edge.errors import Unavailable
+from kos_edge.klp import cbor
+from kos_edge.klp.pack import Position
+from kos_edge.node.inbound import KLP_PATH, TRUST_PATH
+from kos_edge.testing import in_virtual_time
+from kos_edge.transport.coap import POST, Request
+from tests.node.world import Machine, World
+
+pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
+
+
+async def linked_members(world: World, hub: Machine) -> tuple[Machine, Machine]:
+    """Two members with a session between them, cut off from their hub."""
+    victim, enemy = await world.member(hub, "victim"), await world.member(hub, "enemy")
+    for one, other in ((victim, enemy), (enemy, victim)):
+        member = other.node.trust.membership
+        assert member is not None
+        one.node.trust.learn(member)
+    victim.node.peers.heard(world.sighting(enemy))
+    await victim.publish("note.x", 1, audience=f"kid:{enemy.kid.hex()}")
+    await world.until(lambda: victim.linked(enemy) and enemy.linked(victim))
+    world.isolate(hub)
+    return victim, enemy
+
+
+@in_virtual_time
+async def test_a_pack_brought_back_to_its_source_does_not_move_its_numbering_back(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        for value in (1, 2):
+            await edge.publish("air.temperature", value)
+        await world.drained(edge)
+        first = next(
+            entry.pack.raw
+            for entry in hub.node.writer.store.packs.read(0)
+            if entry.pack.stream.source == edge.kid
+        )
+        session = hub.node.peers.links[edge.kid].session
+        await session.request(Request(POST, KLP_PATH, encode_ship([Parcel(first, 0)])))
+        (ident,) = await edge.publish("air.temperature", 3)
+        assert Position.parse(ident).seq == 3
+        await world.drained(edge)
+        assert await hub.values() == [1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_receipt_for_what_is_owed_to_others_lets_nothing_go(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        victim, enemy = await linked_members(world, hub)
+        await victim.publish("air.temperature", 21.5)
+        stream = next(
+            owed.stream for owed in victim.node.writer.store.outbox.owed() if owed.stream.audience == "hub"
+        )
+
+        async def lie(*_: object) -> bytes:
+            return encode_answer(Answer((Receipt(stream, 10**9),)))
+
+        enemy.node.inbound._ship = lie  # type: ignore[method-assign]
+        await victim.publish("note.x", 2, audience=f"kid:{enemy.kid.hex()}")
+        await world.settled()
+        assert stream in [owed.stream for owed in victim.node.writer.store.outbox.owed()]
+
+
+@in_virtual_time
+async def test_whoever_hands_its_own_revocation_over_with_garbage_is_cut_off_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        victim, enemy = await linked_members(world, hub)
+        await hub.operations.revoke(who="enemy")
+        (revocation,) = hub.node.trust.revocations.of(enemy.kid)
+        body = cbor.encode({1: {}, 2: [revocation.raw], 3: [b"garbage"], 4: 0})
+        session = enemy.node.peers.links[victim.kid].session
+        with pytest.raises(Unavailable):
+            await session.request(Request(POST, TRUST_PATH, body))
+        peers = [getattr(session.peer, "kid", None) for session in victim.node.endpoint.sessions]
+        assert enemy.kid not in peers
