@@ -83,7 +83,7 @@ def _neighbours(folder: Path) -> Iterator[None]:
 
 
 def _explain(file: Path, error: BaseException) -> Invalid:
-    hint = error.hint if isinstance(error, KosError) else None
+    hint = (error.hint if isinstance(error, KosError) else None) or f"mend it; to see more: python {file}"
     if isinstance(error, ModuleNotFoundError):
         hint = f"install what provides {error.name!r} into the Python that runs kos-edge ({sys.executable})"
     if isinstance(error, SyntaxError) and error.filename is not None:

@@ -150,7 +150,10 @@ def check_hub(
     except OtherMesh:
         raise Refused("this hub belongs to another mesh", hint="ask for a token on the right one") from None
     if hub is not None and membership.kid != hub:
-        raise Refused(f"found another device at that address: {membership.name} ({membership.text})")
+        raise Refused(
+            f"found another device at that address: {membership.name} ({membership.text})",
+            hint="ask for a token with the hub's present address: kos-edge invite",
+        )
     if not membership.can_issue:
         raise Refused(f"{membership.name} is no hub: it cannot admit anybody", hint="join at the hub")
     return wanted, membership

@@ -161,7 +161,10 @@ def batches(source: BinaryIO) -> Iterator[Batch]:
 def _line_value(text: bytes) -> Json:
     if len(text) > LINE_LIMIT:
         raise Invalid(f"longer than {LINE_LIMIT:,} bytes")
-    return decode(text)
+    try:
+        return decode(text)
+    except Invalid as error:
+        raise Invalid(error.message, hint="""a JSON value a line, such as 21.5 or "on" or {"t": 21.5}""") from None
 
 
 def _value(text: str) -> Json:

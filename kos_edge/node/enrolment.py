@@ -113,6 +113,7 @@ class Enrolment:
         wanted = token.mesh if token is not None else mesh
         for sightings, _, _ in self._peers.seen().values():
             found += [f for f in sightings if f.role is Role.HUB and _may_be(f, wanted)]
+        found += self._peers.given()
         hints: list[Hint] = []
         for each in found:
             try:

@@ -320,7 +320,8 @@ class Handshakes:
             except Refused as error:
                 if not found:
                     raise
-                raise TurnedAway(error.message, hint=error.hint) from None
+                hint = "ask for another, at the hub: kos-edge invite" if token else "ask at the hub: kos-edge peers"
+                raise TurnedAway(error.message, hint=error.hint or hint) from None
         self._drop(target)
         joined_mesh, hub = found["hub"]
         answer = read_answer(

@@ -94,8 +94,8 @@ class Node:
         """Live until `stop` is called; then agents close, what waits is committed, sessions end."""
         with self.state.lock():
             async with self.opened():
+                await self.endpoint.start()  # first: where it fails nothing has changed
                 await self.open_epoch()
-                await self.endpoint.start()
                 await self._live(on_ready)
 
     def stop(self) -> None:

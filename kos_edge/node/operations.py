@@ -336,7 +336,6 @@ class NodeOperations:
         check_topic(topic)
         if ttl_s is not None and ttl_s < 1:
             raise Invalid("a ttl is at least one second")
-        await self._prepare_to_publish()
         futures = []
         failure: Failure | None = None
         for value in values:
@@ -352,6 +351,8 @@ class NodeOperations:
             except KosError as error:
                 failure = failure_of(error)
                 break
+        if futures:  # what is refused as a whole leaves no epoch behind
+            await self._prepare_to_publish()
         if not self._running:
             await self._node.publisher.flush()
         ids: list[str] = []

@@ -49,6 +49,7 @@ class _Wanted:
     complaint: str = ""
     stream_after: float = 0.0
     seen_at: float | None = None
+    doubted: Session | None = None  # the session that may be dead: a new one with this peer is no mere meeting
 
 
 class Peers:
@@ -83,6 +84,7 @@ class Peers:
         self._began: dict[bytes, tuple[float, bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
+        self._early: list[tuple[Session, Membership]] = []
         self.trouble: str | None = None
 
     # -- what is known
@@ -108,6 +110,10 @@ class Peers:
         else:
             self.heard(found)
         self._wake.set()
+
+    def given(self) -> list[Found]:
+        """The peers that were given by hand."""
+        return [known.found[0] for known in self._static]
 
     def heard(self, event: Event) -> None:
         """Discovery says something; nothing of it is trusted before a key was shown."""
@@ -167,14 +173,18 @@ class Peers:
     # -- sessions
 
     def opened(self, session: Session, peer: Membership) -> None:
-        """Somebody has opened a session with us."""
-        self._attach(session, peer, b"", ours=False)
+        """Somebody has opened a session with us; before `run` it waits to be served."""
+        if self._group is None:
+            self._early.append((session, peer))
+        else:
+            self._attach(session, peer, b"", ours=False)
 
     def hinted(self, session: Session) -> None:
         """The peer may have forgotten the session, or be elsewhere: a handshake, while the session lives on."""
         if isinstance(session.peer, Membership) and session.address.connection is None:
             kid = session.peer.kid
             known = self._known.setdefault(kid, _Wanted())
+            known.doubted = session
             if not known.trying and known.next_try <= self._clock.monotonic():
                 self._begin(kid, known, session.address)
 
@@ -201,7 +211,9 @@ class Peers:
         self._make_room(session, peer, before)
         if before is not None and before.session.closed is None:
             began, was_ours = self._began[peer.kid]
-            meeting = now - began < SIMULTANEOUS_S and was_ours is not ours
+            known = self._known.get(peer.kid)
+            doubted = known is not None and known.doubted is before.session
+            meeting = now - began < SIMULTANEOUS_S and was_ours is not ours and not doubted
             same_carrier = before.carrier == session.address.carrier
             if meeting and same_carrier and was_ours is (self._trust.kid < peer.kid):
                 self._spawn(self._serve(self._new_link(session, peer, message_3), passive=True))
@@ -226,7 +238,7 @@ class Peers:
         link.stop()
         silent = 0.0
         while silent < LINGER_S:
-            await asyncio.sleep(LINGER_S - silent)
+            await asyncio.sleep(max(1.0, LINGER_S - silent))
             silent = self._clock.monotonic() - link.session.heard_at
         link.session.close("another session serves this peer")
 
@@ -261,6 +273,10 @@ class Peers:
         """Reach whoever is wanted, for as long as the node runs."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            for session, peer in self._early:
+                if session.closed is None:
+                    self._attach(session, peer, b"", ours=False)
+            self._early.clear()
             try:
                 while True:
                     self._wake.clear()

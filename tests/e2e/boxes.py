@@ -61,6 +61,8 @@ class Box:
         self.port = free_port() if loopback else 0
         self._loopback = loopback
         self._prefix = list(prefix)
+        self.made: dict[str, Any] = {}
+        """What `init` said of it."""
         self._daemon: subprocess.Popen[bytes] | None = None
         self._client = Client(state / "control.sock")
         self._log = state.with_name(f"{state.name}.log")
@@ -97,12 +99,11 @@ class Box:
         """Run one command and read its JSON."""
         return self("--json", *words).value
 
-    def init(self, role: str) -> Any:
+    def init(self, role: str) -> None:
         """Make its node, with the box's name."""
-        made = self.ask("init", "--role", role, "--name", self.name)
+        self.made = self.ask("init", "--role", role, "--name", self.name)
         if self._loopback:
             (self.state / "config.toml").write_text("[network]\nmdns = false\n")
-        return made
 
     def kept(self) -> list[dict[str, Any]]:
         """Every message in its journal, as `tail` shows it."""
@@ -114,7 +115,14 @@ class Box:
 
     @property
     def runs(self) -> bool:
+        """Whether its daemon does."""
         return self._daemon is not None and self._daemon.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process of its daemon."""
+        assert self._daemon is not None
+        return self._daemon.pid
 
     def start(self, *words: str, peers: Sequence[Box] = ()) -> None:
         """Start its daemon and wait until it answers."""

@@ -66,7 +66,7 @@ async def test_a_receipt_for_what_is_owed_to_others_lets_nothing_go(tmp_path: Pa
         async def lie(*_: object) -> bytes:
             return encode_answer(Answer((Receipt(stream, 10**9),)))
 
-        enemy.node.inbound._ship = lie  # type: ignore[method-assign]
+        enemy.node.inbound._ship = lie  # type: ignore[method-assign, assignment]
         await victim.publish("note.x", 2, audience=f"kid:{enemy.kid.hex()}")
         await world.settled()
         assert stream in [owed.stream for owed in victim.node.writer.store.outbox.owed()]

@@ -129,3 +129,17 @@ async def test_an_edge_meets_another_device_at_the_address_of_its_hub_and_gives_
         assert edge.node.writer.store.outbox.usage.messages == 1
         complaints = [why for _, _, why in edge.node.peers.seen().values() if why]
         assert any("mesh" in why or "another device" in why for why in complaints), complaints
+
+
+@in_virtual_time
+async def test_a_hub_that_dies_right_after_a_meeting_is_reached_again_at_once(tmp_path: Path) -> None:
+    async with World(tmp_path, faults=Faults(delay=0.01)) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        for _ in range(5):
+            await hub.kill()
+            await hub.start()
+            hub.node.peers.heard(world.sighting(edge))
+            await hub.publish("note.x", 1, audience=f"kid:{edge.kid.hex()}")
+            await edge.publish("air.temperature", 1)
+            await world.drained(edge, within=3.0)

@@ -22,7 +22,7 @@ class Disk:
         self.commits = True
         self.fails: set[str] = set()
         self._execute: Callable[..., sqlite3.Cursor] = store.database.execute
-        store.database.execute = self.execute  # type: ignore[method-assign]
+        store.database.execute = self.execute  # type: ignore[method-assign, assignment]
         store.database.on_commit(self._hook, lambda: None)
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:

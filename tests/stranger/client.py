@@ -1,26 +1,27 @@
 """A stranger: a client of a kos-edge hub that was written from the RFCs and docs/protocol, and shares no code with it.
 
 It joins a mesh with a key that the hub was told of (`kos-edge allow PUBLIC_KEY_HEX`), delivers one reading, checks the
-receipt, delivers the same pack again, and prints one line of JSON. Run again with the same key it goes on where it was:
-what it has to remember (its membership, where its stream stands) is in KEY.state.json beside the key.
+receipt, delivers the same pack again, and prints one line of JSON. Run again with the same key, it goes on where it
+was: what it has to remember (its membership, where its stream stands) is in KEY.state.json.
 
-    python client.py --key my.key                                    # prints the public key, for `kos-edge allow`
+    python client.py --key my.key                        # makes a key, prints the public one for `kos-edge allow`
     python client.py --key my.key --hub 192.0.2.1:5683 --mesh HEX --topic air.temperature --value 21.5 --unit Cel
 
-Needed: Python 3.11, cryptography, cbor2. EDHOC (RFC 9528) method 0 suite 0 over CoAP over UDP, then OSCORE (RFC 8613).
+Needed: Python 3.11, cryptography, cbor2. EDHOC (RFC 9528) method 0, suite 0; OSCORE (RFC 8613); CoAP over UDP (RFC 7252).
 """
 
 import argparse
 import json
-import math
 import os
 import secrets
 import socket
 import struct
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from cbor2 import CBORDecoder
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -30,464 +31,387 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-HUB, DATA, DURABLE_NORMAL, SENML = 0, 2, 5, 112
-KCWT, KCCS, AUTHORITY = 13, 14, -65537
-REACH = {1: "custody", 2: "final", 3: "volatile"}
+KCWT, KCCS, AUTHORITY = 13, 14, -65537  # labels that show a membership, a bare key, an authority
+HUB, EDGE, DURABLE, DATA, SENML = 0, 1, 5, 2, 112  # audience and role; class; type; schema of a reading
+PADDING_1, PADDING_3 = 210, 100  # zero bytes in EAD_1 and EAD_3: they pay for the length of the answers
 
 
 class Refused(Exception):
     """What came breaks a rule, or the hub says no."""
 
 
-def need(condition, why):
+def need(condition: bool, why: str) -> None:
     if not condition:
         raise Refused(why)
 
 
-# ---- CBOR, RFC 8949 section 4.2.1 (keys of maps in the order of their encodings) ----
+# ---- CBOR in its one encoding, RFC 8949 section 4.2.1: cbor2 reads, but it sorts maps in another order ----
 
 
-def encode(value):
+def encode(value: Any) -> bytes:
     match value:
         case None | bool():
             return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]
         case int():
             return head(0, value) if value >= 0 else head(1, -1 - value)
         case float():
-            if math.isnan(value):
-                return b"\xf9\x7e\x00"
-            for first, form in ((0xF9, ">e"), (0xFA, ">f"), (0xFB, ">d")):
-                try:
-                    packed = struct.pack(form, value)
-                except OverflowError:
-                    continue
-                if struct.unpack(form, packed)[0] == value:
-                    return bytes([first]) + packed
+            for start, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):
+                if abs(value) < 65520 and struct.unpack(form, struct.pack(form, value))[0] == value:
+                    return start + struct.pack(form, value)
+            return b"\xfb" + struct.pack(">d", value)
         case bytes():
             return head(2, len(value)) + value
         case str():
             return head(3, len(value.encode())) + value.encode()
         case list() | tuple():
-            return head(4, len(value)) + b"".join(map(encode, value))
+            return head(4, len(value)) + sequence(*value)
         case dict():
-            pairs = sorted((encode(key), encode(member)) for key, member in value.items())
-            return head(5, len(pairs)) + b"".join(key + member for key, member in pairs)
-    raise Refused(f"no CBOR of ours: {value!r}")
+            return head(5, len(value)) + b"".join(sorted(sequence(*pair) for pair in value.items()))
+    raise Refused(f"nothing that we encode: {value!r}")
 
 
-def head(major, number):
-    for size, code in ((0, None), (1, 24), (2, 25), (4, 26), (8, 27)):
-        if number < (256**size if size else 24):
-            first = major << 5 | (number if code is None else code)
-            return bytes([first]) + (number.to_bytes(size, "big") if size else b"")
-    raise Refused("number too large")
+def head(major: int, number: int) -> bytes:
+    if number < 24:
+        return bytes([major << 5 | number])
+    power = next(power for power in range(4) if number < 1 << (8 << power))
+    return bytes([major << 5 | 24 + power]) + number.to_bytes(1 << power, "big")
 
 
-def decode_sequence(data):
-    """The items of a CBOR sequence. What does not encode to the same bytes again was not deterministic."""
+def sequence(*items: Any) -> bytes:
+    return b"".join(map(encode, items))
+
+
+def decode_sequence(data: bytes) -> list[Any]:
     stream, items = BytesIO(data), []
     decoder = CBORDecoder(stream, read_size=1)
     try:
         while stream.tell() < len(data):
             items.append(decoder.decode())
-    except Exception as error:  # of many kinds in cbor2
+    except Exception as error:  # cbor2 has many kinds
         raise Refused(f"not CBOR: {error}") from None
     need(sequence(*items) == data, "not deterministic CBOR")
     return items
 
 
-def decode(data):
+def decode(data: bytes) -> Any:
     items = decode_sequence(data)
     need(len(items) == 1, "not one CBOR item")
     return items[0]
 
 
-def sequence(*items):
-    return b"".join(map(encode, items))
-
-
-# ---- keys and memberships: membership.md ----
+# ---- who is who: membership.md ----
 
 P = 2**255 - 19
-SMALL_ORDER = {0, 1, P - 1} | {
-    int.from_bytes(bytes.fromhex(y), "little") & 2**255 - 1
-    for y in (
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    )
-}
+ORDER_8 = (
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+)
 
 
-def kid_of(public):
+def y_of(public: bytes) -> int:
+    return int.from_bytes(public, "little") & 2**255 - 1
+
+
+def kid_of(public: bytes) -> bytes:
     return sha256(public).digest()[:16]
 
 
-def verify(public, signature, data, what):
+def verify(public: bytes, signature: bytes, data: bytes, what: str) -> None:
+    y = y_of(public)
+    need(y < P and y not in {0, 1, P - 1, *(y_of(bytes.fromhex(bad)) for bad in ORDER_8)}, f"{what}: a bad key")
     try:
-        need(type(public) is bytes and len(public) == 32 and type(signature) is bytes, f"{what}: shape")
-        y = int.from_bytes(public, "little") & 2**255 - 1
-        need(y < P and y not in SMALL_ORDER, f"{what}: not a good key")
         Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
     except (InvalidSignature, ValueError):
         raise Refused(f"{what}: the signature does not verify") from None
 
 
-def open_signed(array, typ, signer, mesh, what):
-    """Verify a COSE_Sign1 of membership.md section 3 and give what its payload holds."""
+def verify_signed(array: Any, typ: int, signer: bytes, mesh: bytes) -> Any:
+    """What the payload of a COSE_Sign1 holds (section 3)."""
     protected, _, payload, signature = array
-    need(protected == encode({1: -8, 16: typ}), f"{what}: protected header")
-    verify(signer, signature, encode(["Signature1", protected, mesh, payload]), what)
+    need(protected == encode({1: -8, 16: typ}), "protected header")
+    verify(signer, signature, encode(["Signature1", protected, mesh, payload]), f"typ {typ}")
     return decode(payload)
 
 
-def authority_keys(shown, mesh):
-    """All keys that the authority ever had, the current one last (section 5)."""
+def authority_keys(shown: Any, mesh: bytes) -> list[bytes]:
+    """All the keys that the authority ever had, the current one last (section 5)."""
     first, *rotations = [shown] if isinstance(shown, bytes) else shown
     need(sha256(first).digest() == mesh, "that is another mesh")
     keys = [first]
-    need(len(rotations) <= 8, "too many rotations")
     for number, rotation in enumerate(map(decode, rotations), 1):
-        said = open_signed(rotation, 65005, keys[-1], mesh, "rotation")
-        need(rotation[1] == {} and set(said) == {1, 2, 3} and said[3] == number, "rotation: content")
-        need(said[1] not in keys, "rotation: a key comes twice")
+        said = verify_signed(rotation, 65005, keys[-1], mesh)
+        need(rotation[1] == {} and set(said) == {1, 2, 3} and said[3] == number <= 8, "rotation")
+        need(said[1] not in keys, "rotation to an earlier key")
         keys.append(said[1])
     return keys
 
 
-def verify_membership(array, mesh):
-    """The claims of a membership, and the authority's keys, by section 4.1. We know of no revocations (step 9)."""
-    need(isinstance(array, list) and len(array) == 4 and len(array[1]) == 1, "membership: shape")
+def verify_membership(array: Any, mesh: bytes) -> tuple[dict[int, Any], list[bytes]]:
+    """The claims, and the authority's keys (section 4.1). We know of no revocations, and no time but our own."""
     ((label, shown),) = array[1].items()
     if label == AUTHORITY:
-        keys = authority_keys(shown, mesh)
-        issuer, signer, namespace = None, keys[-1], "authority"
+        issuer, keys = None, authority_keys(shown, mesh)
+        signer, namespace = keys[-1], "authority"
     else:
-        need(label == KCWT and AUTHORITY in shown[1], "membership: no such chain")
+        need(label == KCWT and list(shown[1]) == [AUTHORITY], "no chain of two links")
         issuer, keys = verify_membership(shown, mesh)
         signer, namespace = issuer[8][1][-2], issuer[-65539]
-    claims = open_signed(array, 65002, signer, mesh, "membership")
-    need(set(claims) == {1, 2, 4, 5, 6, 7, 8, -65537, -65538, -65539}, "membership: claims")
-    role, capabilities, public = claims[-65537], claims[-65538], claims[8][1][-2]
-    need(claims[8] == {1: {1: 1, -1: 6, -2: public}}, "membership: cnf")
-    need(0 <= claims[5] <= claims[6] < claims[4], "membership: times")
-    need(claims[1] == f"kid:{namespace}:{kid_of(signer).hex()}", "membership: iss")
-    need(claims[-65539] in ("agent", "device", "service", "user"), "membership: namespace")
-    need(kid_of(public) not in {kid_of(key) for key in [signer, *keys]}, "membership: signed by itself")
+    claims = verify_signed(array, 65002, signer, mesh)
+    need(set(claims) == {1, 2, 4, 5, 6, 7, 8, -65537, -65538, -65539}, "claims")
+    role, may_issue, public = claims[-65537], "issue" in claims[-65538], claims[8][1][-2]
+    need(claims[1] == f"kid:{namespace}:{kid_of(signer).hex()}", "iss is not the signer")
+    need(0 <= claims[5] <= claims[6] < claims[4] and len(claims[7]) == 8, "times or cti")
+    need(claims[8] == {1: {1: 1, -1: 6, -2: public}}, "cnf")
+    need(claims[-65539] in ("agent", "device", "service", "user"), "namespace")
+    need(public not in (signer, *keys), "a membership of its own signer")
     if issuer is None:
-        need(role == HUB and "issue" in capabilities, "membership: the authority signs issuers only")
+        need(role == HUB and may_issue, "the authority signs issuers only")
     else:
-        need(role in (1, 2, 3) and "issue" not in capabilities, "membership: role or capabilities")
-        need(claims[4] <= issuer[4], "membership: outlives its issuer")
+        need(role in (1, 2, 3) and not may_issue and claims[4] <= issuer[4], "more than an issuer may give")
     return claims, keys
 
 
 # ---- CoAP over UDP, RFC 7252: as much as a client needs ----
 
-CON, NON, ACK, RST = 0, 1, 2, 3
-POST, CHANGED, NOT_FOUND, UNAUTHORIZED = 0x02, 0x44, 0x84, 0x81
-OPTION_OSCORE, OPTION_PATH, OPTION_FORMAT, OPTION_ECHO = 9, 11, 12, 252
+CON, NON, ACK = 0, 1, 2
+GET, POST, CHANGED, CONTENT, UNAUTHORIZED, NOT_FOUND = 0x01, 0x02, 0x44, 0x45, 0x81, 0x84
+OSCORE, PATH, FORMAT, ECHO = 9, 11, 12, 252
+Options = list[tuple[int, bytes]]
 
 
-def coap_options(options, payload):
-    """Options as a list of (number, value), and the payload."""
+def write_options(options: Options, payload: bytes) -> bytes:
     out, last = b"", 0
     for number, value in sorted(options, key=lambda option: option[0]):
-        nibbles, extended = [], b""
-        for size in (number - last, len(value)):
-            nibbles.append(size if size < 13 else 13 if size < 269 else 14)
-            extended += (
-                b"" if size < 13 else bytes([size - 13]) if size < 269 else (size - 269).to_bytes(2, "big")
-            )
-        out, last = out + bytes([nibbles[0] << 4 | nibbles[1]]) + extended + value, number
+        sizes = [number - last, len(value)]
+        nibbles = [size if size < 13 else 13 if size < 269 else 14 for size in sizes]
+        longer = (b"" if n < 13 else (s - [13, 269][n - 13]).to_bytes(n - 12, "big") for n, s in zip(nibbles, sizes))
+        out, last = out + bytes([nibbles[0] << 4 | nibbles[1]]) + b"".join(longer) + value, number
     return out + (b"\xff" + payload if payload else b"")
 
 
-def coap_parse_options(data):
-    options, number, at = [], 0, 0
-    while at < len(data) and data[at] != 0xFF:
-        sizes, at = [data[at] >> 4, data[at] & 15], at + 1
-        for index, nibble in enumerate(sizes):
-            need(nibble < 15, "CoAP option")
-            extra = max(0, nibble - 12)
-            if extra:
-                sizes[index] = int.from_bytes(data[at : at + extra], "big") + (13 if extra == 1 else 269)
-                at += extra
-        number, value, at = number + sizes[0], data[at : at + sizes[1]], at + sizes[1]
-        options.append((number, value))
-    return options, data[at + 1 :]
+def read_options(data: bytes) -> tuple[Options, bytes]:
+    options: Options = []
+    number, stream = 0, BytesIO(data)
+    while (first := stream.read(1)) not in (b"", b"\xff"):
+        sizes = [first[0] >> 4, first[0] & 15]
+        for at, nibble in enumerate(sizes):
+            if nibble >= 13:
+                sizes[at] = int.from_bytes(stream.read(nibble - 12), "big") + (13 if nibble == 13 else 269)
+        number += sizes[0]
+        options.append((number, stream.read(sizes[1])))
+    return options, stream.read()
 
 
 class Coap:
-    def __init__(self, host, port):
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        self.socket = socket.socket(family, kind, protocol)
+    def __init__(self, host: str, port: int) -> None:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self.socket = socket.socket(family, kind)
         self.socket.connect(address)
-        self.mid = secrets.randbelow(2**16)
+        self.mid = secrets.randbelow(2**15)
+        self.serve: Callable[[Options, bytes], bytes | None] = lambda options, payload: None
 
-    def send(self, kind, code, token, rest, mid=None):
-        if mid is None:
-            self.mid = mid = (self.mid + 1) % 2**16
-        self.socket.send(struct.pack(">BBH", 0x40 | kind << 4 | len(token), code, mid) + token + rest)
-
-    def request(self, datagram, answers, tries=5, wait=2.0):
-        """Send `datagram(token)` until `answers(code, options, payload)` takes a response of that token."""
-        token = secrets.token_bytes(4)
-        mid = None
-        for attempt in range(tries):
-            kind, code, rest, same = datagram()
-            self.send(kind, code, token, rest, mid if same else None)
-            mid = self.mid
-            deadline = time.monotonic() + wait * 1.5**attempt
+    def post(self, kind: int, build: Callable[[], bytes], accept: Callable[[int, Options, bytes], Any]) -> Any:
+        """Send what `build` makes, until `accept` takes an answer. A confirmable message is repeated as it was."""
+        token, rest = secrets.token_bytes(4), b""
+        for attempt in range(5):
+            if not rest or kind == NON:
+                self.mid, rest = self.mid + 1, build()
+            self.socket.send(struct.pack(">BBH", 0x44 | kind << 4, POST, self.mid) + token + rest)
+            deadline = time.monotonic() + 2 * 1.5**attempt
             while (left := deadline - time.monotonic()) > 0:
                 self.socket.settimeout(left)
                 try:
                     data = self.socket.recv(65536)
                 except (TimeoutError, ConnectionRefusedError):
+                    time.sleep(min(left, 0.05))
                     continue
-                if os.environ.get("STRANGER_TRACE"):
-                    print("<", data[:80].hex(), len(data))
-                if len(data) < 4 or data[0] >> 6 != 1:
-                    continue
-                got_kind, length, got_code, got_mid = data[0] >> 4 & 3, data[0] & 15, data[1], data[2:4]
-                if got_kind == CON:  # a request of the hub's is answered with a reset: we serve nothing
-                    kind = ACK if data[4 : 4 + length] == token and got_code >= 0x40 else RST
-                    self.socket.send(bytes([0x40 | kind << 4, 0]) + got_mid)
-                if data[4 : 4 + length] == token and got_code >= 0x40:
-                    options, payload = coap_parse_options(data[4 + length :])
-                    if (result := answers(got_code, options, payload)) is not None:
+                its_kind, its_code, after = data[0] >> 4 & 3, data[1], 4 + (data[0] & 15)
+                options, payload = read_options(data[after:])
+                if its_code == POST and (answer := self.serve(options, payload)):
+                    head = (0x40 | (ACK if its_kind == CON else NON) << 4 | data[0] & 15, CHANGED)
+                    self.socket.send(bytes(head) + data[2:after] + answer)
+                elif its_code >= 0x40 and data[4:after] == token:
+                    if its_kind == CON:
+                        self.socket.send(bytes([0x40 | ACK << 4, 0]) + data[2:4])
+                    if (result := accept(its_code, options, payload)) is not None:
                         return result
         raise TimeoutError("the hub does not answer")
 
-    def edhoc(self, payload):
-        """POST to /.well-known/edhoc, once more with Echo if the hub asks for that."""
-        path = [(OPTION_PATH, b".well-known"), (OPTION_PATH, b"edhoc"), (OPTION_FORMAT, bytes([65]))]
+    def edhoc(self, payload: bytes) -> bytes:
+        """POST to /.well-known/edhoc; once more with an Echo value, if the hub asks for that."""
+        options = [(PATH, b".well-known"), (PATH, b"edhoc"), (FORMAT, bytes([65]))]
         for _ in range(3):
-            rest = coap_options(path, payload)
-            code, options, answer = self.request(lambda: (CON, POST, rest, True), lambda *all: all)  # noqa: B023
-            echo = [(number, value) for number, value in options if number == OPTION_ECHO]
+            rest = write_options(options, payload)
+            code, said, answer = self.post(CON, lambda: rest, lambda *all: all)  # noqa: B023
+            echo = [option for option in said if option[0] == ECHO]
             if code != UNAUTHORIZED or not echo:
                 break
-            path = path[:3] + echo
+            options[3:] = echo
         items = decode_sequence(answer)
-        need(code == CHANGED and len(items) == 1 and isinstance(items[0], bytes), f"the hub says {items}")
-        return items[0]
+        need(code == CHANGED and len(items) == 1, f"handshake: {code >> 5}.{code & 31:02} {items}")
+        return bytes(items[0])
 
 
-# ---- EDHOC, RFC 9528: initiator, method 0, suite 0 ----
+# ---- OSCORE, RFC 8613, with AES-CCM-16-64-128: transport.md ----
 
 
-def kdf(prk, label, context, length):
-    return HKDFExpand(SHA256(), length, sequence(label, context, length)).derive(prk)
-
-
-def identifier(value):
-    """A connection identifier as bytes: a byte that is an integer from -24 to 23 in CBOR is written so."""
-    return value if isinstance(value, bytes) else encode(value)
-
-
-def to_sign(id_cred, th, cred, ead, mac):
-    return encode(["Signature1", id_cred, encode(th) + cred + ead, mac])
-
-
-def handshake(coap, key, credential, mesh, wish=None):
-    """Show `credential` to the hub; the session, the hub's claims and EAD_4 as a dictionary."""
-    x = X25519PrivateKey.generate()
-    c_i = 5  # one session at a time
-    ead_1 = sequence(0, bytes(210))  # padding, pays for the length of message_2
-    message_1 = sequence(0, 0, x.public_key().public_bytes_raw(), c_i) + ead_1
-    message_2 = coap.edhoc(encode(True) + message_1)
-
-    g_y, ciphertext_2 = message_2[:32], message_2[32:]
-    secret = x.exchange(X25519PublicKey.from_public_bytes(g_y))  # refuses an all-zero secret
-    th_2 = sha256(sequence(g_y, sha256(message_1).digest())).digest()
-    prk = HKDF.extract(SHA256(), th_2, secret)  # PRK_2e = PRK_3e2m = PRK_4e3m: no static Diffie-Hellman
-    keystream = kdf(prk, 0, th_2, len(ciphertext_2))
-    plaintext_2 = bytes(a ^ b for a, b in zip(ciphertext_2, keystream, strict=True))
-    c_r, id_cred_r, signature_2, *ead_2 = decode_sequence(plaintext_2)
-    need(isinstance(id_cred_r, dict) and set(id_cred_r) == {KCWT}, "the hub shows no membership")
-    need(not any(type(label) is int and label < 0 for label in ead_2), "a critical item in EAD_2")
-    cred_r, id_cred_r_bytes = encode(id_cred_r[KCWT]), encode(id_cred_r)
-    context_2 = encode(c_r) + id_cred_r_bytes + encode(th_2) + cred_r + sequence(*ead_2)
-    mac_2 = kdf(prk, 2, context_2, 32)
-    hub, _ = verify_membership(id_cred_r[KCWT], mesh)
-    signed = to_sign(id_cred_r_bytes, th_2, cred_r, sequence(*ead_2), mac_2)
-    verify(hub[8][1][-2], signature_2, signed, "message_2")
-    need("issue" in hub[-65538], "that is a member, but no hub")
-
-    th_3 = sha256(encode(th_2) + plaintext_2 + cred_r).digest()
-    id_cred_i, cred_i = encode(credential), sequence(*credential.values())
-    ead_3 = sequence(65001, encode(wish)) if wish else b""
-    mac_3 = kdf(prk, 6, id_cred_i + encode(th_3) + cred_i + ead_3, 32)
-    signature_3 = key.sign(to_sign(id_cred_i, th_3, cred_i, ead_3, mac_3))
-    plaintext_3 = id_cred_i + encode(signature_3) + ead_3
-    message_3 = aead(kdf(prk, 3, th_3, 16)).encrypt(
-        kdf(prk, 4, th_3, 13), plaintext_3, encode(["Encrypt0", b"", th_3])
-    )
-    ciphertext_4 = coap.edhoc(sequence(c_r, message_3))
-
-    th_4 = sha256(encode(th_3) + plaintext_3 + cred_i).digest()
-    plaintext_4 = aead(kdf(prk, 8, th_4, 16)).decrypt(
-        kdf(prk, 9, th_4, 13), ciphertext_4, encode(["Encrypt0", b"", th_4])
-    )
-    prk_exporter = kdf(kdf(prk, 7, th_4, 32), 10, b"", 32)
-    session = Oscore(
-        coap, identifier(c_r), identifier(c_i), kdf(prk_exporter, 0, b"", 16), kdf(prk_exporter, 1, b"", 8)
-    )
-    return session, hub, dict(ead_items(plaintext_4))
-
-
-def ead_items(data):
-    items = decode_sequence(data)
-    while items:
-        label = items.pop(0)
-        value = items.pop(0) if items and isinstance(items[0], bytes) else None
-        need(label >= 0, "a critical item that we do not understand")
-        yield label, value
-
-
-def aead(key):
+def aead(key: bytes) -> AESCCM:
     return AESCCM(key, tag_length=8)
 
 
-# ---- OSCORE, RFC 8613 ----
+class Session:
+    def __init__(self, coap: Coap, sender: bytes, recipient: bytes, secret: bytes, salt: bytes) -> None:
+        def derive(ident: bytes, what: str, length: int) -> bytes:
+            return HKDF(SHA256(), length, salt, encode([ident, None, 10, what, length])).derive(secret)
 
-
-class Oscore:
-    def __init__(self, coap, sender_id, recipient_id, secret, salt):
-        def derive(ident, kind, length):
-            info = encode([ident, None, 10, kind, length])
-            return HKDF(SHA256(), length, salt, info).derive(secret)
-
-        self.coap, self.sender_id, self.recipient_id, self.number = coap, sender_id, recipient_id, 0
-        self.sender_key, self.recipient_key = derive(sender_id, "Key", 16), derive(recipient_id, "Key", 16)
+        self.coap, self.sender, self.recipient, self.number = coap, sender, recipient, 0
+        self.sender_key, self.recipient_key = derive(sender, "Key", 16), derive(recipient, "Key", 16)
         self.common_iv = derive(b"", "IV", 13)
+        coap.serve = self.serve
 
-    def nonce(self, ident, piv):
+    def nonce_and_aad(self, ident: bytes, piv: bytes) -> tuple[bytes, bytes]:
+        """Those of a request. Its response uses the same ones."""
         plain = bytes([len(ident)]) + ident.rjust(7, b"\0") + piv.rjust(5, b"\0")
-        return bytes(a ^ b for a, b in zip(plain, self.common_iv, strict=True))
+        nonce = bytes(a ^ b for a, b in zip(plain, self.common_iv, strict=True))
+        return nonce, encode(["Encrypt0", b"", encode([1, [10], ident, piv, b""])])
 
-    def post(self, path, body):
-        """POST of one segment; the answer's body. Sent again it is protected anew, or it would be a replay."""
-        pivs = []
+    def post(self, path: str, body: bytes) -> Any:
+        """What the answer holds. A request that is sent again is protected anew, or it would be a replay."""
+        sent: list[tuple[bytes, bytes]] = []
 
-        def protect():
+        def protect() -> bytes:
             piv = self.number.to_bytes(max(1, (self.number.bit_length() + 7) // 8), "big")
             self.number += 1
-            pivs.append(piv)
-            plaintext = bytes([POST]) + coap_options([(OPTION_PATH, path.encode())], body)
-            nonce = self.nonce(self.sender_id, piv)
-            ciphertext = aead(self.sender_key).encrypt(nonce, plaintext, self.aad(piv))
-            option = bytes([0x08 | len(piv)]) + piv + self.sender_id
-            return NON, POST, coap_options([(OPTION_OSCORE, option)], ciphertext), False
+            sent.append(self.nonce_and_aad(self.sender, piv))
+            plaintext = bytes([POST]) + write_options([(PATH, path.encode())], body)
+            ciphertext = aead(self.sender_key).encrypt(sent[-1][0], plaintext, sent[-1][1])
+            return write_options([(OSCORE, bytes([0x08 | len(piv)]) + piv + self.sender)], ciphertext)
 
-        def unprotect(code, options, payload):
-            option = dict(options).get(OPTION_OSCORE)
-            if option is None:
-                return None  # unprotected, such as 4.01: anybody may have written that
-            for piv in reversed(pivs):  # it does not say which of our requests it answers
-                own = option[1 : 1 + (option[0] & 7)] if option else b""
-                nonce = self.nonce(self.recipient_id, own) if own else self.nonce(self.sender_id, piv)
+        def unprotect(code: int, options: Options, payload: bytes) -> tuple[int, bytes] | None:
+            for nonce, aad in sent if (OSCORE, b"") in options else []:  # anything else proves nothing
                 try:
-                    plaintext = aead(self.recipient_key).decrypt(nonce, payload, self.aad(piv))
+                    plaintext = aead(self.recipient_key).decrypt(nonce, payload, aad)
                 except InvalidTag:
                     continue
-                return plaintext[0], coap_parse_options(plaintext[1:])[1]
+                return plaintext[0], read_options(plaintext[1:])[1]
             return None
 
-        code, answer = self.coap.request(protect, unprotect)
+        code, answer = self.coap.post(NON, protect, unprotect)
         need(code == CHANGED, f"POST /{path}: {code >> 5}.{code & 31:02}")
         return decode(answer)
 
-    def aad(self, piv):
-        return encode(["Encrypt0", b"", encode([1, [10], self.sender_id, piv, b""])])
+    def serve(self, options: Options, payload: bytes) -> bytes | None:
+        """Our answer to a request of the hub's: we live, and have nothing else. (Repeated, it is the same bytes.)"""
+        flags, rest = (value := dict(options).get(OSCORE) or b"\0")[0], value[1:]
+        nonce, aad = self.nonce_and_aad(self.recipient, rest[: flags & 7])
+        try:
+            request = aead(self.recipient_key).decrypt(nonce, payload, aad)
+        except InvalidTag:
+            return None
+        response = bytes([CONTENT if request == bytes([GET]) else NOT_FOUND])
+        return write_options([(OSCORE, b"")], aead(self.sender_key).encrypt(nonce, response, aad))
 
 
-# ---- packs: klp.md ----
+# ---- EDHOC, RFC 9528: the initiator, method 0, suite 0: bootstrap.md ----
 
 
-def make_pack(key, mesh, stream, first, prev, topic, body, started):
-    """One message, signed. `stream` is source, audience, class, epoch."""
+def kdf(prk: bytes, label: int, context: bytes, length: int) -> bytes:
+    return HKDFExpand(SHA256(), length, sequence(label, context, length)).derive(prk)
+
+
+def to_sign(id_cred: bytes, th: bytes, cred: bytes, ead: bytes, mac: bytes) -> bytes:
+    return encode(["Signature1", id_cred, encode(th) + cred + ead, mac])
+
+
+def ead_items(items: list[Any]) -> dict[int, bytes]:
+    known = {}
+    while items:
+        label = items.pop(0)
+        known[label] = items.pop(0) if items and isinstance(items[0], bytes) else b""
+        need(label >= 0, "a critical item that we do not understand")
+    return known
+
+
+def handshake(
+    coap: Coap, key: Ed25519PrivateKey, credential: dict[int, Any], mesh: bytes, wish: bytes = b""
+) -> tuple[Session, dict[int, Any], dict[int, bytes]]:
+    """Show `credential`, with `wish` in EAD_3, to a hub of the mesh: a session, the hub's claims, the items of EAD_4."""
+    x, c_i = X25519PrivateKey.generate(), 5  # one session at a time, so any identifier will do
+    message_1 = sequence(0, 0, x.public_key().public_bytes_raw(), c_i, 0, bytes(PADDING_1))
+    message_2 = coap.edhoc(encode(True) + message_1)
+
+    g_y, ciphertext_2 = message_2[:32], message_2[32:]
+    shared = x.exchange(X25519PublicKey.from_public_bytes(g_y))  # raises where it is all zero
+    th_2 = sha256(sequence(g_y, sha256(message_1).digest())).digest()
+    prk = HKDF.extract(SHA256(), th_2, shared)  # PRK_2e, PRK_3e2m and PRK_4e3m are one in method 0
+    keystream = kdf(prk, 0, th_2, len(ciphertext_2))
+    plaintext_2 = bytes(a ^ b for a, b in zip(ciphertext_2, keystream, strict=True))
+    c_r, shown, signature_2, *ead = decode_sequence(plaintext_2)
+    need(isinstance(shown, dict) and list(shown) == [KCWT], "the hub shows no membership")
+    id_cred_r, cred_r, ead_2 = encode(shown), encode(shown[KCWT]), sequence(*ead)
+    mac_2 = kdf(prk, 2, encode(c_r) + id_cred_r + encode(th_2) + cred_r + ead_2, 32)
+    hub, _ = verify_membership(shown[KCWT], mesh)
+    verify(hub[8][1][-2], signature_2, to_sign(id_cred_r, th_2, cred_r, ead_2, mac_2), "message_2")
+    need("issue" in hub[-65538], "that is a member, but no hub")
+    ead_items(ead)
+
+    th_3 = sha256(encode(th_2) + plaintext_2 + cred_r).digest()
+    id_cred_i, cred_i = encode(credential), sequence(*credential.values())
+    ead_3 = wish + sequence(0, bytes(PADDING_3))
+    mac_3 = kdf(prk, 6, id_cred_i + encode(th_3) + cred_i + ead_3, 32)
+    plaintext_3 = id_cred_i + encode(key.sign(to_sign(id_cred_i, th_3, cred_i, ead_3, mac_3))) + ead_3
+    aad_3 = encode(["Encrypt0", b"", th_3])
+    message_3 = aead(kdf(prk, 3, th_3, 16)).encrypt(kdf(prk, 4, th_3, 13), plaintext_3, aad_3)
+    message_4 = coap.edhoc(sequence(c_r, message_3))
+
+    th_4 = sha256(encode(th_3) + plaintext_3 + cred_i).digest()
+    aad_4 = encode(["Encrypt0", b"", th_4])
+    ead_4 = aead(kdf(prk, 8, th_4, 16)).decrypt(kdf(prk, 9, th_4, 13), message_4, aad_4)
+    exporter = kdf(kdf(prk, 7, th_4, 32), 10, b"", 32)
+    their_id = c_r if isinstance(c_r, bytes) else encode(c_r)  # an integer stands for the byte that encodes it
+    session = Session(coap, their_id, encode(c_i), kdf(exporter, 0, b"", 16), kdf(exporter, 1, b"", 8))
+    return session, hub, ead_items(decode_sequence(ead_4))
+
+
+# ---- packs and receipts: klp.md, delivery.md ----
+
+
+def seal(key: Ed25519PrivateKey, mesh: bytes, stream: list[Any], prev: Any, topic: str, body: Any) -> tuple[bytes, bytes]:
+    """A pack with one message, the first of its stream; and its chain hash."""
     message = encode([0, DATA, 0, body])
-    clocks = [int((time.monotonic() - started) * 1000), int(time.time() * 1000), 1000]
-    header = encode([1, *stream, first, prev, *clocks, [topic]])
-    root = sha256(b"\0" + message).digest()
+    clocks = [int(time.monotonic() * 1000), int(time.time() * 1000), 1000]
+    header = encode([1, *stream, 1, prev, *clocks, [topic]])
     protected = encode({1: -8, 16: 65001})
-    external_aad = mesh + (1).to_bytes(2, "big") + root
-    signature = key.sign(encode(["Signature1", protected, external_aad, header]))
-    signed = [protected, {}, header, signature]
+    external_aad = mesh + (1).to_bytes(2, "big") + sha256(b"\0" + message).digest()
+    signed = [protected, {}, header, key.sign(encode(["Signature1", protected, external_aad, header]))]
     return encode([signed, [message]]), sha256(encode(signed)).digest()[:16]
 
 
-def deliver(session, pack, stream, number, age):
-    """Ship the pack; its receipt, which must say that the hub has it on disk."""
+def deliver(session: Session, pack: bytes, stream: list[Any], age: int | None) -> dict[str, int]:
+    """Ship the pack with number 1 of this stream; the receipt, if it says that the hub has it on disk."""
     answer = session.post("klp", encode([[age, pack]]))
-    need(not answer.get(3), "the hub does not know our membership")
-    receipts = [receipt for receipt in answer[1] if receipt[:4] == stream]
-    need(len(receipts) == 1, "no receipt: the pack broke a rule")
-    held, ranges, refusals, reach = receipts[0][4:]
-    need(number not in dict(refusals), f"refused: reason {dict(refusals).get(number)}")
-    need(held >= number and reach == 2, f"held up to {held}, reach {REACH.get(reach, reach)}")
-    return {"held": held, "ranges": ranges, "reach": REACH[reach]}
+    receipts = [receipt for receipt in answer[1] if receipt[:4] == stream]  # others of ours may come with it
+    need(len(receipts) == 1, f"no receipt: {answer}")
+    held, _, refusals, reach = receipts[0][4:]
+    need(not refusals and held >= 1 and reach == 2, f"not taken: {receipts[0]}")
+    return {"held": held, "reach": reach}
 
 
 # ---- what it does ----
 
 
-def load_key(path):
-    if not path.exists():
-        path.touch(0o600)
-        path.write_text(secrets.token_hex(32))
-    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip()))
+def save(path: Path, content: str) -> None:
+    """All of it or nothing, and on disk when this returns."""
+    with open(os.open(new := f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
 
 
-class State:
-    """What has to outlive the process, in a file that is replaced whole and synced before anything is sent."""
-
-    def __init__(self, path):
-        self.path = path
-        #  membership; how many epochs were opened; last [epoch, number, chain hash]; a pack not yet known to be held
-        self.content = {"membership": None, "epochs": 0, "last": None, "owed": None}
-        if path.exists():
-            self.content = json.loads(path.read_text())
-
-    def save(self, **changes):
-        self.content |= changes
-        new = self.path.with_suffix(".new")
-        with new.open("w") as file:
-            json.dump(self.content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
-
-
-def connect(coap, key, mesh, name, state):
-    """A session as a member: with the membership that we have, or as a newcomer that gets one."""
-    public = key.public_key().public_bytes_raw()
-    kept = state.content["membership"]
-    if kept:
-        session, hub, ead_4 = handshake(coap, key, {KCWT: decode(bytes.fromhex(kept))}, mesh)
-    else:
-        kccs = {2: name, 8: {1: {1: 1, -1: 6, -2: public}}}
-        session, hub, ead_4 = handshake(coap, key, {KCCS: kccs}, mesh, wish=[name, 1])
-    if 65002 in ead_4:  # the membership of a newcomer, or a newer one
-        claims, _ = verify_membership(decode(ead_4[65002]), mesh)
-        need(claims[8][1][-2] == public, "that is another's membership")
-        state.save(membership=ead_4[65002].hex())
-    elif not kept:
-        raise Refused(
-            f"not yet: somebody at the hub has to say yes; ask again in {decode(ead_4[65003])[0]} s"
-        )
-    return session, hub, verify_membership(decode(bytes.fromhex(state.content["membership"])), mesh)[0]
-
-
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Deliver one reading to a kos-edge hub.")
-    parser.add_argument(
-        "--key", type=Path, required=True, help="file of our Ed25519 key; made where there is none"
-    )
+    parser.add_argument("--key", type=Path, required=True, help="file of our Ed25519 key, made where there is none")
     parser.add_argument("--hub", help="HOST:PORT; without it the public key is printed, and that is all")
     parser.add_argument("--mesh", type=bytes.fromhex, help="the mesh id, 64 hexadecimal digits")
     parser.add_argument("--topic", default="air.temperature")
@@ -496,49 +420,48 @@ def main():
     parser.add_argument("--name", default="stranger", help="the name that we would like")
     args = parser.parse_args()
 
-    started = time.monotonic()
-    key = load_key(args.key)
+    if not args.key.exists():
+        save(args.key, secrets.token_hex(32))
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(args.key.read_text()))
     public = key.public_key().public_bytes_raw()
     if not args.hub:
-        print(json.dumps({"public": public.hex(), "kid": kid_of(public).hex()}))
-        return
+        return print(json.dumps({"public": public.hex(), "kid": kid_of(public).hex()}))
+    remembered = Path(f"{args.key}.state.json")
+    state = {"membership": None, "starts": 0, "stream": None, "end": None, "owed": None}
+    state |= json.loads(remembered.read_text()) if remembered.exists() else {}
+
+    # A session: as the member that we are, or as a newcomer who becomes one.
     host, _, port = args.hub.rpartition(":")
-    state = State(args.key.with_suffix(".state.json"))
-    joined = state.content["membership"] is None
-    session, hub, me = connect(Coap(host.strip("[]"), int(port)), key, args.mesh, args.name, state)
+    coap, member = Coap(host.strip("[]"), int(port)), state["membership"]
+    if member:
+        session, hub, said = handshake(coap, key, {KCWT: decode(bytes.fromhex(member))}, args.mesh)
+    else:
+        kccs = {2: args.name, 8: {1: {1: 1, -1: 6, -2: public}}}
+        session, hub, said = handshake(coap, key, {KCCS: kccs}, args.mesh, sequence(65001, encode([args.name, EDGE])))
+        need(65002 in said, "somebody at the hub has to let us in: try again when they have")
+    if 65002 in said:  # ours, or a newer one
+        need(verify_membership(decode(said[65002]), args.mesh)[0][8][1][-2] == public, "another's membership")
+        state["membership"] = said[65002].hex()
+    me, _ = verify_membership(decode(bytes.fromhex(state["membership"])), args.mesh)
 
-    # What an earlier run could not hand over goes first: same bytes, same place; how old it is nobody knows.
-    if owed := state.content["owed"]:
-        epoch, number, _ = state.content["last"]
-        deliver(session, bytes.fromhex(owed), [kid_of(public), HUB, DURABLE_NORMAL, epoch], number, None)
+    # What an earlier run may not have handed over goes first, as it was. Nobody knows how old it is.
+    if state["owed"]:
+        deliver(session, bytes.fromhex(state["owed"]), [kid_of(public), *state["stream"]], None)
 
-    # Every start opens an epoch, which begins at number 1 and names the end of the one before.
-    epochs = state.content["epochs"] + 1
-    epoch = epochs << 32 | secrets.randbits(32)
-    stream, number = [kid_of(public), HUB, DURABLE_NORMAL, epoch], 1
-    last = state.content["last"]
-    prev = last and [last[0], last[1], bytes.fromhex(last[2])]
-    body = {1: SENML, 2: [{1: args.unit, 2: args.value}]}
-    sealed = time.monotonic()
-    pack, chain = make_pack(key, args.mesh, stream, number, prev, args.topic, body, started)
-    state.save(epochs=epochs, last=[epoch, number, chain.hex()], owed=pack.hex())
+    # Every start opens an epoch, higher than all before; its first pack names the end of the one before.
+    before = state["end"] and [state["stream"][2], 1, bytes.fromhex(state["end"])]
+    state["starts"] += 1
+    state["stream"] = [HUB, DURABLE, epoch := state["starts"] << 32 | secrets.randbits(32)]
+    stream, sealed = [kid_of(public), *state["stream"]], time.monotonic()
+    reading = {1: SENML, 2: [{1: args.unit, 2: args.value}]}
+    pack, chain = seal(key, args.mesh, stream, before, args.topic, reading)
+    save(remembered, json.dumps(state | {"end": chain.hex(), "owed": pack.hex()}))  # before anybody else has it
 
-    receipt = deliver(session, pack, stream, number, int((time.monotonic() - sealed) * 1000))
-    again = deliver(session, pack, stream, number, int((time.monotonic() - sealed) * 1000))
-    need(again == receipt, "a duplicate changed the receipt")
-    state.save(owed=None)
-    print(
-        json.dumps(
-            {
-                "id": f"{kid_of(public).hex()}.hub.{DURABLE_NORMAL}.{epoch:016x}.{number}",
-                "joined": joined,
-                "name": me[2],
-                "hub": hub[2],
-                "receipt": receipt,
-                "duplicate": again,
-            }
-        )
-    )
+    receipt = deliver(session, pack, stream, int((time.monotonic() - sealed) * 1000))
+    again = deliver(session, pack, stream, int((time.monotonic() - sealed) * 1000))  # as if the receipt had been lost
+    save(remembered, json.dumps(state | {"end": chain.hex(), "owed": None}))
+    ident = f"{kid_of(public).hex()}.hub.{DURABLE}.{epoch:016x}.1"
+    print(json.dumps({"id": ident, "joined": not member, "name": me[2], "hub": hub[2], "receipt": receipt, "again": again}))
 
 
 if __name__ == "__main__":
