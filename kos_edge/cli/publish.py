@@ -164,7 +164,9 @@ def _line_value(text: bytes) -> Json:
     try:
         return decode(text)
     except Invalid as error:
-        raise Invalid(error.message, hint="""a JSON value a line, such as 21.5 or "on" or {"t": 21.5}""") from None
+        raise Invalid(
+            error.message, hint="""a JSON value a line, such as 21.5 or "on" or {"t": 21.5}"""
+        ) from None
 
 
 def _value(text: str) -> Json:

@@ -320,7 +320,7 @@ class Handshakes:
             except Refused as error:
                 if not found:
                     raise
-                hint = "ask for another, at the hub: kos-edge invite" if token else "ask at the hub: kos-edge peers"
+                hint = f"ask at the hub: kos-edge {'invite' if token else 'peers'}"
                 raise TurnedAway(error.message, hint=error.hint or hint) from None
         self._drop(target)
         joined_mesh, hub = found["hub"]

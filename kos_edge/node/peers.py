@@ -49,7 +49,7 @@ class _Wanted:
     complaint: str = ""
     stream_after: float = 0.0
     seen_at: float | None = None
-    doubted: Session | None = None  # the session that may be dead: a new one with this peer is no mere meeting
+    doubted: Session | None = None  # it may be dead: a new one beside it is no mere meeting
 
 
 class Peers:

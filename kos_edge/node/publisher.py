@@ -13,7 +13,7 @@ from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
 from kos_edge.klp.body import Payload
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import MAX_MESSAGE, UDP_BUDGET, Class, Message, Pack, Position, Stream, encode_message
+from kos_edge.klp.pack import UDP_BUDGET, Class, Message, Pack, Position, Stream, encode_message
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
@@ -166,12 +166,10 @@ class Publisher:
             category=category,
             correlation=correlation,
         )
-        size = len(encode_message(message, 0))
-        if size > MAX_MESSAGE:
-            raise Invalid(
-                f"the message on {topic} has {size} bytes; the limit is {MAX_MESSAGE}",
-                hint="send less, or in parts",
-            )
+        try:
+            size = len(encode_message(message, 0))
+        except Invalid as error:
+            raise Invalid(f"{topic}: {error.message}", hint=error.hint or "send less, or in parts") from None
         goal = audience or terms.audience
         if not self._is_all(goal):
             self._refuse_beyond_limits(topic, size, terms.limits)

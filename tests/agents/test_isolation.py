@@ -82,14 +82,14 @@ async def test_a_thread_that_never_ends_does_not_keep_its_host_from_closing(
     @agent.sensor(".x", every="1h")
     def never_returns() -> None:
         hangs.set()
-        release.wait(10)
+        release.wait(100)
 
     @agent.command("x", safe=False)
     def x(on: bool) -> None: ...
 
     host = Host(network.bus("n"), [agent])
     await host.start()
-    await asyncio.to_thread(hangs.wait, 5)
+    assert await asyncio.to_thread(hangs.wait, 50)
     await host.close()
     release.set()
     assert "NOT made safe and closed: never_returns does not return" in caplog.text

@@ -216,7 +216,9 @@ def test_a_port_in_use(member: Box, kind: socket.SocketKind) -> None:
 
 def test_two_daemons_on_one_state(hub: Box) -> None:
     with nothing_changes(hub.state):
-        hint = says(hub("run", "--listen", "127.0.0.1:0"), UNAVAILABLE, str(hub.state), "in use", str(hub.pid))
+        hint = says(
+            hub("run", "--listen", "127.0.0.1:0"), UNAVAILABLE, str(hub.state), "in use", str(hub.pid)
+        )
         assert "stop" in hint
     assert hub.status() is not None, "the first one goes on"
 

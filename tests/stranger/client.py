@@ -7,7 +7,7 @@ was: what it has to remember (its membership, where its stream stands) is in KEY
     python client.py --key my.key                        # makes a key, prints the public one for `kos-edge allow`
     python client.py --key my.key --hub 192.0.2.1:5683 --mesh HEX --topic air.temperature --value 21.5 --unit Cel
 
-Needed: Python 3.11, cryptography, cbor2. EDHOC (RFC 9528) method 0, suite 0; OSCORE (RFC 8613); CoAP over UDP (RFC 7252).
+Needed: Python 3.11, cryptography, cbor2. EDHOC (RFC 9528), OSCORE (RFC 8613), CoAP over UDP (RFC 7252).
 """
 
 import argparse
@@ -102,14 +102,10 @@ def decode(data: bytes) -> Any:
 # ---- who is who: membership.md ----
 
 P = 2**255 - 19
-ORDER_8 = (
-    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-)
-
-
-def y_of(public: bytes) -> int:
-    return int.from_bytes(public, "little") & 2**255 - 1
+SMALL_ORDER = {y.to_bytes(32, "little") for y in (0, 1, P - 1)} | {
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+}
 
 
 def kid_of(public: bytes) -> bytes:
@@ -117,8 +113,8 @@ def kid_of(public: bytes) -> bytes:
 
 
 def verify(public: bytes, signature: bytes, data: bytes, what: str) -> None:
-    y = y_of(public)
-    need(y < P and y not in {0, 1, P - 1, *(y_of(bytes.fromhex(bad)) for bad in ORDER_8)}, f"{what}: a bad key")
+    y = public[:31] + bytes([public[31] & 0x7F])  # without the sign of x
+    need(int.from_bytes(y, "little") < P and y not in SMALL_ORDER, f"{what}: a bad key")
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
     except (InvalidSignature, ValueError):
@@ -182,10 +178,9 @@ Options = list[tuple[int, bytes]]
 def write_options(options: Options, payload: bytes) -> bytes:
     out, last = b"", 0
     for number, value in sorted(options, key=lambda option: option[0]):
-        sizes = [number - last, len(value)]
-        nibbles = [size if size < 13 else 13 if size < 269 else 14 for size in sizes]
-        longer = (b"" if n < 13 else (s - [13, 269][n - 13]).to_bytes(n - 12, "big") for n, s in zip(nibbles, sizes))
-        out, last = out + bytes([nibbles[0] << 4 | nibbles[1]]) + b"".join(longer) + value, number
+        sizes = [number - last, len(value)]  # ours are below 269
+        out += bytes([min(sizes[0], 13) << 4 | min(sizes[1], 13)])
+        out, last = out + bytes(size - 13 for size in sizes if size >= 13) + value, number
     return out + (b"\xff" + payload if payload else b"")
 
 
@@ -210,7 +205,7 @@ class Coap:
         self.mid = secrets.randbelow(2**15)
         self.serve: Callable[[Options, bytes], bytes | None] = lambda options, payload: None
 
-    def post(self, kind: int, build: Callable[[], bytes], accept: Callable[[int, Options, bytes], Any]) -> Any:
+    def post(self, kind: int, build: Callable[[], bytes], accept: Callable[..., Any]) -> Any:
         """Send what `build` makes, until `accept` takes an answer. A confirmable message is repeated as it was."""
         token, rest = secrets.token_bytes(4), b""
         for attempt in range(5):
@@ -228,8 +223,10 @@ class Coap:
                 its_kind, its_code, after = data[0] >> 4 & 3, data[1], 4 + (data[0] & 15)
                 options, payload = read_options(data[after:])
                 if its_code == POST and (answer := self.serve(options, payload)):
-                    head = (0x40 | (ACK if its_kind == CON else NON) << 4 | data[0] & 15, CHANGED)
-                    self.socket.send(bytes(head) + data[2:after] + answer)
+                    kind_back = ACK if its_kind == CON else NON
+                    self.socket.send(
+                        bytes([0x40 | kind_back << 4 | data[0] & 15, CHANGED]) + data[2:after] + answer
+                    )
                 elif its_code >= 0x40 and data[4:after] == token:
                     if its_kind == CON:
                         self.socket.send(bytes([0x40 | ACK << 4, 0]) + data[2:4])
@@ -301,14 +298,17 @@ class Session:
         return decode(answer)
 
     def serve(self, options: Options, payload: bytes) -> bytes | None:
-        """Our answer to a request of the hub's: we live, and have nothing else. (Repeated, it is the same bytes.)"""
+        """Our answer to a request of the hub's: we live, and hold nothing. (Repeated, it is the same bytes.)"""
         flags, rest = (value := dict(options).get(OSCORE) or b"\0")[0], value[1:]
         nonce, aad = self.nonce_and_aad(self.recipient, rest[: flags & 7])
         try:
             request = aead(self.recipient_key).decrypt(nonce, payload, aad)
         except InvalidTag:
             return None
-        response = bytes([CONTENT if request == bytes([GET]) else NOT_FOUND])
+        path = b"/".join(value for number, value in read_options(request[1:])[0] if number == PATH)
+        nothing = {b"trust": encode({1: {}, 2: []}), b"sync": encode({1: [], 2: 0})}
+        code = CONTENT if request == bytes([GET]) else CHANGED if path in nothing else NOT_FOUND
+        response = bytes([code]) + write_options([], nothing.get(path, b""))
         return write_options([(OSCORE, b"")], aead(self.sender_key).encrypt(nonce, response, aad))
 
 
@@ -333,9 +333,9 @@ def ead_items(items: list[Any]) -> dict[int, bytes]:
 
 
 def handshake(
-    coap: Coap, key: Ed25519PrivateKey, credential: dict[int, Any], mesh: bytes, wish: bytes = b""
-) -> tuple[Session, dict[int, Any], dict[int, bytes]]:
-    """Show `credential`, with `wish` in EAD_3, to a hub of the mesh: a session, the hub's claims, the items of EAD_4."""
+    coap: Coap, key: Ed25519PrivateKey, credential: Any, mesh: bytes, wish: bytes = b""
+) -> tuple[Session, Any, dict[int, bytes]]:
+    """Show `credential`, with `wish` in EAD_3, to a hub of the mesh: the session, the hub's claims, EAD_4."""
     x, c_i = X25519PrivateKey.generate(), 5  # one session at a time, so any identifier will do
     message_1 = sequence(0, 0, x.public_key().public_bytes_raw(), c_i, 0, bytes(PADDING_1))
     message_2 = coap.edhoc(encode(True) + message_1)
@@ -368,15 +368,17 @@ def handshake(
     aad_4 = encode(["Encrypt0", b"", th_4])
     ead_4 = aead(kdf(prk, 8, th_4, 16)).decrypt(kdf(prk, 9, th_4, 13), message_4, aad_4)
     exporter = kdf(kdf(prk, 7, th_4, 32), 10, b"", 32)
-    their_id = c_r if isinstance(c_r, bytes) else encode(c_r)  # an integer stands for the byte that encodes it
-    session = Session(coap, their_id, encode(c_i), kdf(exporter, 0, b"", 16), kdf(exporter, 1, b"", 8))
+    sender = c_r if isinstance(c_r, bytes) else encode(c_r)  # an integer stands for its encoding
+    session = Session(coap, sender, encode(c_i), kdf(exporter, 0, b"", 16), kdf(exporter, 1, b"", 8))
     return session, hub, ead_items(decode_sequence(ead_4))
 
 
 # ---- packs and receipts: klp.md, delivery.md ----
 
 
-def seal(key: Ed25519PrivateKey, mesh: bytes, stream: list[Any], prev: Any, topic: str, body: Any) -> tuple[bytes, bytes]:
+def seal(
+    key: Ed25519PrivateKey, mesh: bytes, stream: list[Any], prev: Any, topic: str, body: Any
+) -> tuple[bytes, bytes]:
     """A pack with one message, the first of its stream; and its chain hash."""
     message = encode([0, DATA, 0, body])
     clocks = [int(time.monotonic() * 1000), int(time.time() * 1000), 1000]
@@ -411,7 +413,9 @@ def save(path: Path, content: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Deliver one reading to a kos-edge hub.")
-    parser.add_argument("--key", type=Path, required=True, help="file of our Ed25519 key, made where there is none")
+    parser.add_argument(
+        "--key", type=Path, required=True, help="file of our Ed25519 key, made where there is none"
+    )
     parser.add_argument("--hub", help="HOST:PORT; without it the public key is printed, and that is all")
     parser.add_argument("--mesh", type=bytes.fromhex, help="the mesh id, 64 hexadecimal digits")
     parser.add_argument("--topic", default="air.temperature")
@@ -427,7 +431,7 @@ def main() -> None:
     if not args.hub:
         return print(json.dumps({"public": public.hex(), "kid": kid_of(public).hex()}))
     remembered = Path(f"{args.key}.state.json")
-    state = {"membership": None, "starts": 0, "stream": None, "end": None, "owed": None}
+    state: dict[str, Any] = {"membership": None, "starts": 0, "stream": None, "end": None, "owed": None}
     state |= json.loads(remembered.read_text()) if remembered.exists() else {}
 
     # A session: as the member that we are, or as a newcomer who becomes one.
@@ -437,7 +441,8 @@ def main() -> None:
         session, hub, said = handshake(coap, key, {KCWT: decode(bytes.fromhex(member))}, args.mesh)
     else:
         kccs = {2: args.name, 8: {1: {1: 1, -1: 6, -2: public}}}
-        session, hub, said = handshake(coap, key, {KCCS: kccs}, args.mesh, sequence(65001, encode([args.name, EDGE])))
+        wish = sequence(65001, encode([args.name, EDGE]))
+        session, hub, said = handshake(coap, key, {KCCS: kccs}, args.mesh, wish)
         need(65002 in said, "somebody at the hub has to let us in: try again when they have")
     if 65002 in said:  # ours, or a newer one
         need(verify_membership(decode(said[65002]), args.mesh)[0][8][1][-2] == public, "another's membership")
@@ -455,13 +460,17 @@ def main() -> None:
     stream, sealed = [kid_of(public), *state["stream"]], time.monotonic()
     reading = {1: SENML, 2: [{1: args.unit, 2: args.value}]}
     pack, chain = seal(key, args.mesh, stream, before, args.topic, reading)
-    save(remembered, json.dumps(state | {"end": chain.hex(), "owed": pack.hex()}))  # before anybody else has it
+    save(
+        remembered, json.dumps(state | {"end": chain.hex(), "owed": pack.hex()})
+    )  # before anybody else has it
 
     receipt = deliver(session, pack, stream, int((time.monotonic() - sealed) * 1000))
-    again = deliver(session, pack, stream, int((time.monotonic() - sealed) * 1000))  # as if the receipt had been lost
+    # Once more, as if the receipt had been lost: a duplicate, which gives a receipt and nothing else.
+    again = deliver(session, pack, stream, int((time.monotonic() - sealed) * 1000))
     save(remembered, json.dumps(state | {"end": chain.hex(), "owed": None}))
     ident = f"{kid_of(public).hex()}.hub.{DURABLE}.{epoch:016x}.1"
-    print(json.dumps({"id": ident, "joined": not member, "name": me[2], "hub": hub[2], "receipt": receipt, "again": again}))
+    done = {"id": ident, "joined": not member, "name": me[2], "hub": hub[2]}
+    print(json.dumps(done | {"receipt": receipt, "again": again}))
 
 
 if __name__ == "__main__":
