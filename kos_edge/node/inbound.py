@@ -27,6 +27,7 @@ from kos_edge.delivery.wire import (
     encode_synced,
 )
 from kos_edge.errors import Invalid, KosError, Unavailable
+from kos_edge.klp.body import Config as ConfigPayload
 from kos_edge.klp.body import Intent
 from kos_edge.klp.pack import Message, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
@@ -135,9 +136,7 @@ class Inbound:
             raise Unavailable("this node has left its mesh")
         try:
             pack = peek(parcel.pack)
-            if (
-                pack.stream.source == own.kid
-            ):  # taken for somebody's, it would move this node's own numbering back
+            if pack.stream.source == own.kid:  # taken in, it would move this node's own numbering back
                 raise Invalid("a pack of this node itself")
             source = self._trust.roster.get(pack.stream.source)
             if source is None:
@@ -152,7 +151,7 @@ class Inbound:
         if not self._trust.is_mine(pack.stream.audience) or self._trust.revoked(source):
             refused = dict.fromkeys(range(pack.first, pack.last + 1), Reason.REFUSED)
         else:
-            refused |= self._denied(pack, source, own)
+            refused |= self._denied(pack, source, own) | _too_old_to_tell(pack, parcel.age_ms)
         self.counters["refused"] += len(refused)
         return Incoming(pack, parcel.age_ms, refused)
 
@@ -232,3 +231,16 @@ class Inbound:
                 self._cut_off()
             await self._save()
         return answer
+
+
+def _too_old_to_tell(pack: Pack, age_ms: int | None) -> dict[int, Reason]:
+    """Intents and configuration with a ttl whose age nobody knows: doing them late may do harm."""
+    if age_ms is not None:
+        return {}
+    return {
+        seq: Reason.EXPIRED
+        for seq, item in pack.messages()
+        if isinstance(item, Message)
+        and item.ttl_s is not None
+        and isinstance(item.payload, Intent | ConfigPayload)
+    }

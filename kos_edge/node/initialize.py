@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kos_edge.control.reports import InitReport
-from kos_edge.errors import Invalid
+from kos_edge.errors import Invalid, Refused
 from kos_edge.klp.identity import KeyPair, fingerprint_words, kid_text
 from kos_edge.mesh.authority import Authority
 from kos_edge.mesh.claims import Role, check_name
@@ -51,8 +51,7 @@ def initialize(
         key = KeyPair.generate(random)
         if state.key_file.exists():
             write_key(state.key_file, key)  # raises: there is a node
-        for leftover in path.glob(f"{STORE_NAME}*"):
-            leftover.unlink()
+        _clear(path)
         kind = Role.parse(role)
         made_up: str | None = None
         mesh: bytes | None = None
@@ -89,6 +88,19 @@ def machine_name() -> str:
     with contextlib.suppress(Invalid):
         return check_name(text)
     return "node"
+
+
+def _clear(path: Path) -> None:
+    """Remove what an interrupted `init` left. Raises Refused where a store has messages in it."""
+    if (path / STORE_NAME).exists():
+        with contextlib.closing(Store(path / STORE_NAME)) as store:
+            if store.packs.count:
+                raise Refused(
+                    f"{path / STORE_NAME} has messages in it, and its node's key is gone",
+                    hint="put the key back, or move the directory away",
+                )
+    for leftover in path.glob(f"{STORE_NAME}*"):
+        leftover.unlink()
 
 
 def _name(store: Store, name: str, role: Role) -> None:

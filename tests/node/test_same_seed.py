@@ -27,7 +27,9 @@ def trace(folder: Path, seed: int) -> tuple[int, str, list[str]]:
             def tap(source: object, target: object, data: bytes) -> None:
                 nonlocal count
                 count += 1
-                digest.update(f"{asyncio.get_running_loop().time():.9f} {source} {target} {data.hex()}\n".encode())
+                digest.update(
+                    f"{asyncio.get_running_loop().time():.9f} {source} {target} {data.hex()}\n".encode()
+                )
 
             world.network.tap = tap
             hub = await world.hub()

@@ -147,10 +147,12 @@ class World:
     Everything that is drawn by lot comes from `seed`.
     """
 
-    def __init__(self, folder: Path, *, seed: int = 0, faults: Faults | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int = 0, faults: Faults | None = None, network: Network | None = None
+    ) -> None:
         self.folder = folder
         self.seed = seed
-        self.network = Network(seed=seed, faults=faults)
+        self.network = network or Network(seed=seed, faults=faults)
         self.machines: dict[str, Machine] = {}
 
     async def __aenter__(self) -> Self:
