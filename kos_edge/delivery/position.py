@@ -81,8 +81,11 @@ class Lane:
         before = self.epochs.get(link.epoch)
         return before is None or link.epoch in self.closed or before.held >= link.seq
 
-    def judge(self, header: Header, count: int) -> Verdict:
-        """What to do with a verified pack. Changes nothing."""
+    def judge(self, header: Header, count: int, chain_hash: bytes | None = None) -> Verdict:
+        """What to do with a verified pack. Changes nothing.
+
+        `chain_hash` is the pack's own: where the last pack held ends at the same number it has to be the same pack.
+        """
         first, last = header.first, header.first + count - 1
         position = self.epochs.get(header.stream.epoch)
         if position is None:
@@ -90,7 +93,12 @@ class Lane:
                 return Verdict.NOT_NOW
             position = Position()
         if position.holds(first, last):
-            return Verdict.DUPLICATE
+            other = (
+                last == position.held
+                and None not in (position.hash, chain_hash)
+                and position.hash != chain_hash
+            )
+            return Verdict.FORK if other else Verdict.DUPLICATE
         if first <= position.held:
             return Verdict.FORK  # a pack's bounds never change: one key signed two packs for one number
         if first > position.held + 1:

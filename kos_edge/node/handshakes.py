@@ -10,10 +10,10 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kos_edge.bootstrap.admission import Admitted, Applicant, Pending
-from kos_edge.bootstrap.carriage import Binding, Established, Identified, Post
+from kos_edge.bootstrap.carriage import MESSAGE_1_PREFIX, Binding, Established, Identified, Post
 from kos_edge.bootstrap.credential import Credential, Kind, Presented, kccs, kcwt
 from kos_edge.bootstrap.enrolment import (
     EAD_3_LABELS,
@@ -147,7 +147,9 @@ class Handshakes:
                 address, payload, self._clock.monotonic(), echo=echo, reachable=address.connection is not None
             )
             await self._settle(address, outcome)
-        return _response(outcome)
+        # A message_3 that was understood answers message_2, which went to that address and nowhere else.
+        response = _response(outcome)
+        return replace(response, reachable=response.ok and not payload.startswith(MESSAGE_1_PREFIX))
 
     async def combined(
         self, address: Address, kid: bytes, payload: bytes

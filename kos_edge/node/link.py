@@ -43,18 +43,13 @@ from kos_edge.transport.session import NotTaken, Session
 
 STREAM_WINDOW = 8  # requests of 64 kB in flight over TCP: enough for 100 ms at 40 Mbit/s
 DATAGRAM_WINDOW = 128
-DOUBT_STRIKES = (
-    4  # whole retransmission times without any answer before another way to the peer is looked for
-)
-STRIKES = (
-    20  # and before the session counts as dead: a minute, for most links come back and need no new handshake
-)
+DOUBT_STRIKES = 4  # retransmission times without any answer before another way to the peer is looked for
+STRIKES = 20  # and before the session is dead: a minute, for most links come back and need no new handshake
+SILENT_KEEPALIVES = 3  # a peer that answers nothing is given up when nothing came from it for so many
 OFFERS = 12  # streams compared in one request, so that it and its answer fit a datagram
 ANSWER_LEAST_S = 5.0  # a late answer still settles something
 TRUST_ROUNDS = 64  # of revocations to catch up with in one go
-ASK_TIMEOUT_S = (
-    8.0  # for a comparison: all retransmissions (RFC 7252) would take 45 s, a new session is cheaper
-)
+ASK_TIMEOUT_S = 8.0  # for a comparison: all retransmissions (RFC 7252) take 45 s, a new session is cheaper
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +94,7 @@ class Link:
         self._keepalive_s = keepalive_s
         self._doubt = doubt
         self._handshake = handshake
+        self._ours = bool(handshake)
         self._loaded: dict[Stream, int] = {}
         self._compared: set[Stream] | None = (
             None  # where not all that is owed has been compared: the streams that were
@@ -115,8 +111,8 @@ class Link:
     async def run(self) -> None:
         """Work until the session ends. Raises Unavailable when the peer does not answer any more."""
         try:
-            await self._exchange_trust()
-            await self._compare()
+            while not await self._begin():
+                await self._hear_out()
             await self._carry()
         finally:
             for flight in self._flights:
@@ -125,6 +121,27 @@ class Link:
                 await asyncio.gather(*self._flights, return_exceptions=True)
 
     # -- opening
+
+    async def _begin(self) -> bool:
+        """Exchange trust and compare positions. False where a peer that opened the session answers nothing of it."""
+        try:
+            await self._exchange_trust()
+            await self._compare()
+        except Unavailable as error:
+            if self._ours or self.session.closed is not None:
+                raise
+            log.debug("%s only asks and does not answer: %s", self.peer.name, error)
+            return False
+        return True
+
+    async def _hear_out(self) -> None:
+        """A peer that only delivers, and may go on doing so: until it is time to ask again, or it has gone silent."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._keepalive_s):
+                await self.news.wait()
+                self.news.clear()
+        if self._clock.monotonic() - self.session.heard_at > SILENT_KEEPALIVES * self._keepalive_s:
+            raise Unavailable("the peer has gone silent")
 
     async def _ask(self, path: str, body: bytes) -> bytes:
         handshake, self._handshake = self._handshake, b""

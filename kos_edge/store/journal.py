@@ -111,7 +111,7 @@ class Journal:
             pack = incoming.pack
             refusals = touched.setdefault(pack.stream, [])
             lane = self._lane(pack.stream)
-            verdict = lane.judge(pack.header, pack.count)
+            verdict = lane.judge(pack.header, pack.count, pack.chain_hash)
             intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
             if verdict in (Verdict.NEXT, Verdict.AHEAD):  # what is held already was judged when it came
                 refusals += self._refuse(pack.stream, incoming.refused)
@@ -185,6 +185,9 @@ class Journal:
                 elif verdict is Verdict.AHEAD:  # its epoch's predecessor is still incomplete
                     lane.keep_ahead(epoch, first, last)
                     continue
+                elif verdict is Verdict.FORK:
+                    self._refuse(waiting, dict.fromkeys(range(first, last + 1), Reason.FORKED))
+                    intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
                 self._database.execute(sql.AHEAD_DELETE, (row.id, first))
 
     def _later_epochs(self, stream: Stream) -> list[Stream]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from kos_edge.errors import Invalid
@@ -118,6 +118,8 @@ class Response:
     payload: bytes = b""
     content_format: int | None = None
     options: Options = ()
+    reachable: bool = field(default=False, compare=False)
+    """Whoever asked has shown that its address is its own: the answer may be longer than three times its request."""
 
     def option(self, number: int) -> bytes | None:
         """The value of the first further option of that number, or None."""

@@ -136,7 +136,7 @@ class Gate:
             response = await self._edhoc_server(incoming.source, request.payload, request.echo)
         except Exception as error:
             response = self._failure(error, told=False)
-        self._answer_plain(incoming, response, proven=request.echo is not None)
+        self._answer_plain(incoming, response, proven=request.echo is not None or response.reachable)
 
     async def _handshake_and_request(self, incoming: Incoming, option: OscoreOption, kid: bytes) -> None:
         assert self._edhoc_combined is not None

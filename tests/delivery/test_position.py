@@ -77,3 +77,8 @@ def test_open_epochs_are_bounded(lane: Lane) -> None:
     for number in range(2, 2 + OPEN_EPOCHS):
         lane.keep_ahead(number << 32, 5, 9)
     assert lane.judge(header(1, epoch=50 << 32, prev=Boundary(49 << 32, 3, HASHES[4])), 1) is Verdict.NOT_NOW
+
+
+def test_another_pack_at_the_end_of_what_is_held_is_a_fork_and_the_same_one_a_duplicate(lane: Lane) -> None:
+    assert lane.judge(header(1), 10, HASHES[9]) is Verdict.FORK
+    assert lane.judge(header(1), 10, HASHES[1]) is Verdict.DUPLICATE

@@ -41,7 +41,7 @@ def test_a_join_with_no_hub_in_reach_keeps_the_token_and_run_goes_on_with_it(hub
     assert "run" in told.out
     assert edge.ask("status")["membership"] == "waiting"
     edge.start()
-    assert edge.status()["membership"] == "waiting"
+    assert edge.ask("status")["membership"] == "waiting"
     hub.start()
     edge.until_member()
     edge.until_connected()
@@ -56,7 +56,7 @@ def test_a_newcomer_waits_until_a_person_has_compared_the_words(hub: Box, edge: 
     (waiting,) = hub.ask("pending")
     assert waiting["words"] == report["words"] == edge.made["words"]
     assert waiting["kid"] == edge.made["kid"]
-    assert edge.status()["membership"] == "pending"
+    assert edge.ask("status")["membership"] == "pending"
     admitted = hub("admit", waiting["words"], "--name", "cellar")
     assert (admitted.code, "cellar is a member" in admitted.out) == (0, True), admitted
     status = edge.until_member()
@@ -94,10 +94,10 @@ def test_a_revoked_node_is_out_at_once_stays_out_and_another_member_knows(
         assert edge("publish", "air.temperature", "1").code == 0, "local work goes on"
         until(lambda: not connected(edge, "hub"), "it still has a session with the hub")
         edge.stop()
-        handshakes = hub.status()["traffic"]["handshakes"]
+        handshakes = hub.ask("status")["traffic"]["handshakes"]
         edge.start(peers=[hub])
         until(lambda: "revoked" in edge.log, "nobody tells it why")
-        assert hub.status()["traffic"]["handshakes"] == handshakes
+        assert hub.ask("status")["traffic"]["handshakes"] == handshakes
         assert not connected(hub, edge.name)
         again = edge("--json", "join", token)
         assert not hub.ask("pending"), again

@@ -79,7 +79,9 @@ def test_a_valid_peer_is_let_in_whatever_the_clocks_say(jump: str, who: str, tmp
 
 
 @in_virtual_time
-async def test_a_boot_in_1970_joins_publishes_without_a_time_and_has_one_when_the_clock_is_set(tmp_path: Path) -> None:
+async def test_a_boot_in_1970_joins_publishes_without_a_time_and_has_one_when_the_clock_is_set(
+    tmp_path: Path,
+) -> None:
     async with World(tmp_path) as world:
         hub = await world.hub()
         edge = world.machine("edge")

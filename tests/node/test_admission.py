@@ -126,7 +126,7 @@ async def test_a_known_key_comes_in_with_the_hash_of_the_mesh_alone(tmp_path: Pa
             await machine.start(peers=[hub])
             machine.node.peers.heard(world.sighting(hub))
         await hub.operations.allow(public=known.node.trust.key.public.hex(), name="boiler", role="relay")
-        mesh = hub.node.trust.mesh.hex()
+        mesh = hub.mesh.hex()
         report = await known.operations.join(mesh=mesh)
         assert (report["outcome"], report["name"], report["role"]) == ("joined", "boiler", "relay")
         with pytest.raises(Refused, match="nobody without a token"):
@@ -141,7 +141,7 @@ async def test_a_person_compares_the_words_and_lets_a_newcomer_in(tmp_path: Path
         edge = world.machine("edge")
         await edge.start(peers=[hub])
         edge.node.peers.heard(world.sighting(hub))
-        report = await edge.operations.join(mesh=hub.node.trust.mesh.hex())
+        report = await edge.operations.join(mesh=hub.mesh.hex())
         assert report["outcome"] == "pending"
         (waiting,) = await hub.operations.pending()
         assert waiting["words"] == report["words"] == edge.node.trust.words
@@ -162,13 +162,13 @@ async def test_who_is_sent_away_stays_away(tmp_path: Path) -> None:
         edge = world.machine("edge")
         await edge.start(peers=[hub])
         edge.node.peers.heard(world.sighting(hub))
-        await edge.operations.join(mesh=hub.node.trust.mesh.hex())
+        await edge.operations.join(mesh=hub.mesh.hex())
         await hub.operations.reject(who="edge")
         await world.until(lambda: edge.node.trust.wish is None)
         assert not edge.node.trust.is_member
         assert await hub.operations.pending() == []
         with pytest.raises(Refused, match="turned this device away"):
-            await edge.operations.join(mesh=hub.node.trust.mesh.hex())
+            await edge.operations.join(mesh=hub.mesh.hex())
 
 
 @in_virtual_time
@@ -178,7 +178,7 @@ async def test_an_open_mesh_takes_everybody(tmp_path: Path) -> None:
         edge = world.machine("edge")
         await edge.start(peers=[hub])
         edge.node.peers.heard(world.sighting(hub))
-        assert (await edge.operations.join(mesh=hub.node.trust.mesh.hex()))["outcome"] == "joined"
+        assert (await edge.operations.join(mesh=hub.mesh.hex()))["outcome"] == "joined"
         assert await serves(world, edge, hub)
         assert any("open" in warning for warning in (await hub.operations.status())["warnings"])
 
@@ -248,7 +248,7 @@ def test_joining_gets_through_a_bad_network(seed: int, tmp_path: Path) -> None:
             await world.join(edge, hub)
             member = hub.node.trust.roster.get(edge.kid)
             assert member is not None
-            assert member.cwt == edge.node.trust.membership.cwt
+            assert member.cwt == edge.membership.cwt
             assert await serves(world, edge, hub)
 
     story()

@@ -105,10 +105,10 @@ async def test_a_key_that_never_came_can_be_allowed_and_then_revoked(tmp_path: P
         await edge.start(peers=[hub])
         edge.node.peers.heard(world.sighting(hub))
         await hub.operations.allow(public=edge.node.trust.key.public.hex())
-        await edge.operations.join(mesh=hub.node.trust.mesh.hex())
+        await edge.operations.join(mesh=hub.mesh.hex())
         await world.until(lambda: hub.linked(edge))
         await hub.operations.revoke(who=edge.kid.hex()[:10])
         assert sessions_with(hub, edge.kid) == 0
         await edge.operations.leave()
         with pytest.raises(Refused, match="revoked"):
-            await edge.operations.join(mesh=hub.node.trust.mesh.hex())
+            await edge.operations.join(mesh=hub.mesh.hex())

@@ -19,9 +19,7 @@ async def introduced(world: World, *machines: Machine) -> None:
     for machine in machines:
         others = [other for other in machines if other is not machine]
         for other in others:
-            member = other.node.trust.membership
-            assert member is not None
-            machine.node.trust.learn(member)
+            machine.node.trust.learn(other.membership)
         await machine.node.save()
 
 

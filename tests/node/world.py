@@ -12,18 +12,19 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from kos_edge.agents.agent import Agent
 from kos_edge.cli.demo.ledger import Ledger, compare
 from kos_edge.discovery.sighting import Found, Hint
 from kos_edge.klp.body import Data
+from kos_edge.mesh.membership import Membership
 from kos_edge.node.config import Config
 from kos_edge.node.initialize import initialize
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.peers import LINGER_S
-from kos_edge.node.sections import AdmissionSection, NetworkSection
+from kos_edge.node.sections import NetworkSection
 from kos_edge.testing.loop import EPOCH, VirtualClock
 from kos_edge.transport.faults import Faults
 from kos_edge.transport.memory import PORT, MemoryDatagrams, Network
@@ -70,6 +71,20 @@ class Machine:
     @property
     def kid(self) -> bytes:
         return self.node.trust.kid
+
+    @property
+    def mesh(self) -> bytes:
+        """The mesh that its node belongs to."""
+        mesh = self.node.trust.mesh
+        assert mesh is not None, f"{self.name} is in no mesh"
+        return mesh
+
+    @property
+    def membership(self) -> Membership:
+        """Its node's."""
+        member = self.node.trust.membership
+        assert member is not None, f"{self.name} is no member"
+        return member
 
     @property
     def handshakes(self) -> int:
@@ -165,34 +180,31 @@ class World:
             if machine._node is not None:
                 await machine.stop()
 
-    def machine(
-        self,
-        name: str,
-        role: str = "edge",
-        *,
-        admission: AdmissionSection | None = None,
-        streams: bool = False,
-    ) -> Machine:
-        """A computer with a new node on it, which is not started."""
-        config = Config(admission=admission or AdmissionSection(), network=NetworkSection(mdns=False))
+    def machine(self, name: str, role: str = "edge", *, streams: bool = False, **sections: Any) -> Machine:
+        """A computer with a new node on it, which is not started. `sections` are those of its configuration."""
+        config = Config(network=NetworkSection(mdns=False), **sections)
         machine = Machine(self, name, len(self.machines) + 1, config, streams=streams)
         shutil.copytree(_template(role, name), machine.state)
         self.machines[name] = machine
         return machine
 
-    async def hub(
-        self, name: str = "hub", *, admission: AdmissionSection | None = None, streams: bool = False
-    ) -> Machine:
+    async def hub(self, name: str = "hub", *, streams: bool = False, **sections: Any) -> Machine:
         """A hub with a mesh of its own, running."""
-        hub = self.machine(name, "hub", admission=admission, streams=streams)
+        hub = self.machine(name, "hub", streams=streams, **sections)
         await hub.start()
         return hub
 
     async def member(
-        self, hub: Machine, name: str, *agents: Agent, role: str = "edge", streams: bool = False
+        self,
+        hub: Machine,
+        name: str,
+        *agents: Agent,
+        role: str = "edge",
+        streams: bool = False,
+        **sections: Any,
     ) -> Machine:
         """A node that has joined the hub's mesh by invitation, running, with a session to the hub."""
-        machine = self.machine(name, role, streams=streams)
+        machine = self.machine(name, role, streams=streams, **sections)
         await machine.start(*agents, peers=[hub])
         await self.join(machine, hub)
         await self.until(lambda: machine.linked(hub) and hub.linked(machine))

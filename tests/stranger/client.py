@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 KCWT, KCCS, AUTHORITY = 13, 14, -65537  # labels that show a membership, a bare key, an authority
 HUB, EDGE, DURABLE, DATA, SENML = 0, 1, 5, 2, 112  # audience and role; class; type; schema of a reading
-PADDING_1, PADDING_3 = 210, 100  # zero bytes in EAD_1 and EAD_3: they pay for the length of the answers
+PADDING_1 = 210  # zero bytes in EAD_1: they pay for the length of message_2
 
 
 class Refused(Exception):
@@ -357,7 +357,7 @@ def handshake(
 
     th_3 = sha256(encode(th_2) + plaintext_2 + cred_r).digest()
     id_cred_i, cred_i = encode(credential), sequence(*credential.values())
-    ead_3 = wish + sequence(0, bytes(PADDING_3))
+    ead_3 = wish
     mac_3 = kdf(prk, 6, id_cred_i + encode(th_3) + cred_i + ead_3, 32)
     plaintext_3 = id_cred_i + encode(key.sign(to_sign(id_cred_i, th_3, cred_i, ead_3, mac_3))) + ead_3
     aad_3 = encode(["Encrypt0", b"", th_3])

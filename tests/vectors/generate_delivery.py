@@ -38,11 +38,15 @@ def good() -> list[dict[str, Any]]:
         ),
         _case("synced", wire.encode_synced(wire.Synced((wire.Receipt(STREAM, 0), receipt), 5 << 32)), ""),
         _case(
-            "news", cbor.encode({1: {KID: [3, bytes(8)]}, 4: 1}), "three revocations of one issuer are held"
+            "news",
+            cbor.encode({1: {KID: [3, bytes(8), b""]}, 4: 1}),
+            "three revocations of one issuer are held",
         ),
         _case("news", cbor.encode({1: {}, 3: [b"\x84"], 4: 0}), "a membership is handed over"),
         _case(
-            "news-answer", cbor.encode({1: {KID: [4, bytes(8)]}, 2: [b"\x84"]}), "a revocation that is news"
+            "news-answer",
+            cbor.encode({1: {KID: [4, bytes(8), b""]}, 2: [b"\x84"]}),
+            "a revocation that is news",
         ),
     ]
 
@@ -56,6 +60,9 @@ def bad() -> list[dict[str, Any]]:
 
     return [
         _case("ship", cbor.encode([]), "nothing is shipped", valid=False),
+        _case(
+            "news", cbor.encode({1: {KID: [3, bytes(8)]}, 4: 1}), "revocations without their ids", valid=False
+        ),
         _case("ship", cbor.encode([[-1, b"\x82"]]), "a negative age", valid=False),
         _case("ship", cbor.encode([[0, "text"]]), "a pack that is text", valid=False),
         _case(
