@@ -21,6 +21,7 @@ from kos_edge.klp.pack import Stream
 DATAGRAM_BUDGET = 1000  # bytes of packs in one datagram; with OSCORE and CoAP it stays under 1,152
 STREAM_BUDGET = 64_000  # bytes of packs in one request over TCP
 REORDER_THRESHOLD = 3  # later answers before an unanswered shipment counts as lost; RFC 9002 6.1.1
+LARGE_STRIKES = 4  # a large shipment that failed has waited for several retransmission times
 BUFFERED = 256 * 1024  # bytes of parcels in memory, whatever the backlog
 UNTAKEN_LEAST_S = (
     0.1  # before a pack that was answered but not taken is sent again; doubled each time, for a pack
@@ -54,6 +55,8 @@ class Shipment:
     loads: list[Load]
     sent_at: float
     later_answers: int = 0
+    large: bool = False
+    """One load beyond the budget: it goes in blocks, for as long as the transport says; it measures nothing."""
 
 
 @dataclass(slots=True)
@@ -117,6 +120,11 @@ class Courier:
         """Shipments without an answer yet."""
         return len(self._flying)
 
+    @property
+    def has_large(self) -> bool:
+        """Whether something under way is beyond the budget of one request."""
+        return any(shipment.large for shipment in self._flying.values())
+
     # -- what to send
 
     def poll(self, now: float) -> list[Shipment]:
@@ -130,7 +138,8 @@ class Courier:
             if not loads:
                 break
             self._number += 1
-            shipment = Shipment(self._number, loads, now)
+            large = len(loads[0].pack) > self.budget
+            shipment = Shipment(self._number, loads, now, large=large)
             self._flying[shipment.number] = shipment
             self.window.on_sent()
             self.counters.shipments += 1
@@ -173,7 +182,8 @@ class Courier:
         if shipment is None:
             return self.on_receipts(answer.receipts)
         self._strikes = 0
-        self.window.on_answer(now - shipment.sent_at, answer.delay_us / 1e6, now)
+        if not shipment.large:
+            self.window.on_answer(now - shipment.sent_at, answer.delay_us / 1e6, now)
         settled = self.on_receipts(answer.receipts)
         if answer.wait_ms is not None:
             self._pause_until = now + min(answer.wait_ms / 1000, WAIT_MOST_S)
@@ -204,7 +214,7 @@ class Courier:
         shipment = self._flying.pop(number, None)
         if shipment is not None:
             self._lose(shipment)
-            self._strikes += 1
+            self._strikes += LARGE_STRIKES if shipment.large else 1
             self.window.on_timeout(now)
 
     def timer(self) -> float | None:
@@ -212,15 +222,16 @@ class Courier:
         if self._pause_until and (self._again or self._waiting or self._untaken):
             return self._pause_until
         times = [untaken.due for untaken in self._untaken.values() if untaken.load is not None]
-        if self._flying:
-            times.append(next(iter(self._flying.values())).sent_at + self.window.rto)
+        oldest = next((shipment for shipment in self._flying.values() if not shipment.large), None)
+        if oldest is not None:
+            times.append(oldest.sent_at + self.window.rto)
         return min(times, default=None)
 
     def on_timer(self, now: float) -> list[int]:
         """Take for lost what has waited a whole retransmission time. Returns the numbers of those shipments."""
         if self._pause_until and now >= self._pause_until:
             self._pause_until = 0.0
-        expired = [s for s in self._flying.values() if s.sent_at + self.window.rto <= now]
+        expired = [s for s in self._flying.values() if s.sent_at + self.window.rto <= now and not s.large]
         for shipment in expired:
             del self._flying[shipment.number]
             self._lose(shipment)
@@ -243,7 +254,7 @@ class Courier:
                 for load in shipment.loads:
                     self._forget(load)
                 continue
-            shipment.later_answers += 1
+            shipment.later_answers += not shipment.large
             if shipment.later_answers >= REORDER_THRESHOLD:
                 del self._flying[shipment.number]
                 self._lose(shipment)

@@ -15,6 +15,8 @@ from kos_edge.store.writer import Writer
 EVERY_S = 60.0
 BATCH = 256  # packs in one transaction, so that nobody waits for long
 OUTCOMES_KEPT_MS = 24 * 3600 * 1000
+JUMP_MS = 3600 * 1000  # a wall clock that moved so much more or less than time has passed was set
+STEADY_MS = 24 * 3600 * 1000  # for so long it must have gone on undisturbed before anything is too old by it
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ class Housekeeping:
         self._trust = trust
         self._uptime = uptime
         self._journal = journal
+        self._offset_ms = 0
+        self._steady_since: int | None = None
 
     async def run(self) -> None:
         """Every minute, for as long as the node runs."""
@@ -40,8 +44,19 @@ class Housekeeping:
                 log.warning("nothing can be let go of now: %s", error)
 
     def _prune(self, store: Store) -> int:
-        wall_ms = self._uptime.wall_ms()
-        if wall_ms is not None:
-            store.records.forget_outcomes(wall_ms - OUTCOMES_KEPT_MS)
         keep_ms = round(self._journal.keep_for_s * 1000)
-        return store.journal.prune(wall_ms or 0, self._journal.max_bytes, keep_ms, self._trust.kid, BATCH)
+        wall_ms = self._steady_wall_ms(keep_ms)
+        if wall_ms:
+            store.records.forget_outcomes(wall_ms - OUTCOMES_KEPT_MS)
+        return store.journal.prune(wall_ms, self._journal.max_bytes, keep_ms, self._trust.kid, BATCH)
+
+    def _steady_wall_ms(self, keep_ms: int) -> int:
+        """The wall clock, 0 while it is not set or was set a short while ago: a mistake must not cost the journal."""
+        wall_ms, now_ms = self._uptime.wall_ms(), self._uptime.ms()
+        if wall_ms is None:
+            self._steady_since = None
+            return 0
+        if self._steady_since is None or abs(wall_ms - now_ms - self._offset_ms) > JUMP_MS:
+            self._steady_since = now_ms
+        self._offset_ms = wall_ms - now_ms
+        return wall_ms if now_ms - self._steady_since >= min(STEADY_MS, keep_ms) else 0

@@ -47,6 +47,9 @@ DOUBT_STRIKES = 4  # retransmission times without any answer before another way 
 STRIKES = 20  # and before the session is dead: a minute, for most links come back and need no new handshake
 SILENT_KEEPALIVES = 3  # a peer that answers nothing is given up when nothing came from it for so many
 OFFERS = 12  # streams compared in one request, so that it and its answer fit a datagram
+BLOCK_TIMEOUT_S = (
+    20.0  # for one block of a large shipment: three retransmissions (RFC 7252), for all begins anew
+)
 ANSWER_LEAST_S = 5.0  # a late answer still settles something
 TRUST_ROUNDS = 64  # of revocations to catch up with in one go
 ASK_TIMEOUT_S = 8.0  # for a comparison: all retransmissions (RFC 7252) take 45 s, a new session is cheaper
@@ -119,6 +122,11 @@ class Link:
                 flight.cancel()
             if self._flights:
                 await asyncio.gather(*self._flights, return_exceptions=True)
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether something is under way for which datagrams are a poor carrier."""
+        return self.carrier == "udp" and self.courier.has_large
 
     # -- opening
 
@@ -295,7 +303,7 @@ class Link:
 
     async def _fly(self, shipment: Shipment) -> None:
         body = encode_ship(self.courier.parcels(shipment, self._clock.monotonic()))
-        timeout = max(ANSWER_LEAST_S, 4 * self.courier.window.rto)
+        timeout = BLOCK_TIMEOUT_S if shipment.large else max(ANSWER_LEAST_S, 4 * self.courier.window.rto)
         try:
             response = await self.session.request(
                 Request(POST, KLP_PATH, body), confirmable=False, timeout=timeout

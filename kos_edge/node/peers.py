@@ -32,6 +32,7 @@ JITTER = 0.3  # share of a pause that is drawn by lot, so that a thousand nodes 
 SIMULTANEOUS_S = 5.0  # two handshakes within this time are one meeting: the lower kid's session stays
 LINGER_S = 30.0  # a session that was replaced ends when nothing was heard on it for so long
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
+LOOK_AGAIN_S = 1.0  # while a link is busy: whether a TCP connection would be the better carrier
 STREAM_RETRY_S = 30.0  # a peer whose TCP port does not answer is not asked again for so long
 SETTLED_S = 10.0  # a session that lived so long resets the pauses
 
@@ -310,6 +311,8 @@ class Peers:
             link = self._links.get(kid)
             if link is not None:
                 self._consider_stream(kid, known, link, now)
+                if link.carrier == "udp" and not link.courier.idle():
+                    waits.append(LOOK_AGAIN_S)
                 continue
             if not known.found or known.trying:
                 continue
@@ -363,11 +366,11 @@ class Peers:
         return self._trust.revocations.is_revoked(kid) if member is None else self._trust.revoked(member)
 
     def _consider_stream(self, kid: bytes, known: _Wanted, link: Link, now: float) -> None:
-        """Move to TCP where much is owed and the peer has a port for it."""
+        """Move to TCP where much is owed, or something large, and the peer has a port for it."""
         hints = [hint for found in known.found for hint in found.addresses if hint.tcp_port is not None]
         if link.carrier != "udp" or known.trying or known.stream_after > now or "tcp" not in self._carriers():
             return
-        if hints and self._writer.store.outbox.usage.bytes > STREAM_ABOVE:
+        if hints and (link.wants_stream or self._writer.store.outbox.usage.bytes > STREAM_ABOVE):
             known.stream_after = now + STREAM_RETRY_S
             addresses = [Address("tcp", hint.host, hint.tcp_port) for hint in hints if hint.tcp_port]
             self._begin(kid, known, *addresses, only_these=True)

@@ -105,3 +105,17 @@ def test_messages_larger_than_a_datagram_get_through_in_blocks(seed: int, tmp_pa
             exact(await world.ledger([edge], hub), 10)
 
     story()
+
+
+@in_virtual_time
+async def test_one_large_message_is_enough_to_move_to_a_stream(tmp_path: Path) -> None:
+    async with World(tmp_path, faults=Faults(delay=0.1)) as world:
+        hub = await world.hub(streams=True)
+        edge = await world.member(hub, "edge", streams=True)
+        await world.settled()
+        began = edge.clock.monotonic()
+        await edge.publish("air.picture", "x" * 60_000)
+        await world.drained(edge)
+        assert edge.clock.monotonic() - began < 5
+        assert world.network.traffic.stream_bytes > 60_000
+        assert await hub.received() == edge.acknowledged

@@ -147,3 +147,21 @@ async def test_the_wall_clock_ages_nothing_within_one_start(tmp_path: Path) -> N
         world.network.heal()
         await world.drained(edge)
         assert await hub.values() == [1]
+
+
+@in_virtual_time
+async def test_a_clock_that_was_wrong_for_an_hour_has_cost_the_hub_nothing_of_its_journal(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        for number in range(20):
+            await edge.publish("air.temperature", number)
+        await world.drained(edge)
+        for step in (DAYS_400, -DAYS_400, TO_1970, -TO_1970, DAYS_400):
+            hub.clock.step_wall(step)
+            await asyncio.sleep(3600)
+            await hub.kill()  # what the start before had read is gone
+            await hub.start()
+            assert await hub.received() == edge.acknowledged

@@ -130,14 +130,18 @@ async def test_an_edge_meets_another_device_at_the_address_of_its_hub_and_gives_
 
 
 @in_virtual_time
-async def test_a_hub_that_dies_right_after_a_meeting_is_reached_again_at_once(tmp_path: Path) -> None:
+async def test_who_has_died_and_is_back_within_a_meeting_is_reached_again_at_once(tmp_path: Path) -> None:
     async with World(tmp_path, faults=Faults(delay=0.01)) as world:
         hub = await world.hub()
-        edge = await world.member(hub, "edge")
-        for _ in range(5):
-            await hub.kill()
-            await hub.start()
-            hub.node.peers.heard(world.sighting(edge))
-            await hub.publish("note.x", 1, audience=f"kid:{edge.kid.hex()}")
-            await edge.publish("air.temperature", 1)
-            await world.drained(edge, within=3.0)
+        north, south = await world.member(hub, "north"), await world.member(hub, "south")
+        assert north.kid < south.kid, "so that south would keep the session that north has begun"
+        await introduced(world, north, south)
+        await world.settled()
+        south.node.peers.heard(world.sighting(north))
+        north.node.peers.heard(world.sighting(south))
+        await north.publish("note.x", 1, audience=f"kid:{south.kid.hex()}")
+        await world.drained(north)
+        await north.kill()
+        await north.start()
+        await south.publish("note.x", 1, audience=f"kid:{north.kid.hex()}")
+        await world.drained(south, within=3.0)

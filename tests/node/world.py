@@ -17,6 +17,7 @@ from typing import Any, Self
 from kos_edge.agents.agent import Agent
 from kos_edge.cli.demo.ledger import Ledger, compare
 from kos_edge.discovery.sighting import Found, Hint
+from kos_edge.errors import Refused
 from kos_edge.klp.body import Data
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.config import Config
@@ -31,6 +32,9 @@ from kos_edge.transport.memory import PORT, MemoryDatagrams, Network
 
 PATIENCE = 120.0
 """Virtual seconds within which what should happen does, whatever the network does to it."""
+
+TRIES = 5
+"""How often a person would try to join over a bad network."""
 
 _STEP = 0.02
 
@@ -213,7 +217,12 @@ class World:
     async def join(self, machine: Machine, hub: Machine) -> None:
         """Let it join by invitation, however often that has to be tried."""
         token = (await hub.operations.invite())["token"]
-        await machine.operations.join(token=token)
+        for _ in range(TRIES):
+            try:
+                await machine.operations.join(token=token)
+                break
+            except Refused:
+                continue  # with a flipped bit the hub's message_2 looks like that of another mesh
         await self.until(lambda: machine.node.trust.is_member)
 
     def sighting(self, machine: Machine) -> Found:
