@@ -29,7 +29,10 @@ from kos_edge.transport.session import Session
 
 RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at one peer; a power cut ends for all at once
 JITTER = 0.3  # share of a pause that is drawn by lot, so that a thousand nodes do not knock together
-SIMULTANEOUS_S = 5.0  # two handshakes within this time are one meeting: the lower kid's session stays
+SIMULTANEOUS_S = (
+    1.0  # two handshakes within this time are one meeting: the lower kid's session stays. Longer, and
+)
+# a peer that was started anew would be taken for its former self; shorter only leaves a session too many for a while
 LINGER_S = 30.0  # a session that was replaced ends when nothing was heard on it for so long
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
 LOOK_AGAIN_S = 1.0  # while a link is busy: whether a TCP connection would be the better carrier
@@ -241,7 +244,16 @@ class Peers:
         while silent < LINGER_S:
             await asyncio.sleep(max(1.0, LINGER_S - silent))
             silent = self._clock.monotonic() - link.session.heard_at
-        link.session.close("another session serves this peer")
+        serving = self._links.get(link.peer.kid)
+        if serving is None or serving.session is not link.session:
+            link.session.close("another session serves this peer")
+
+    def _fall_back(self, peer: Membership) -> None:
+        """The link to a peer has ended: where there is a session with it that stood back, that one serves now."""
+        for session in self._handshakes.endpoint.sessions:
+            if isinstance(session.peer, Membership) and session.peer.kid == peer.kid:
+                self._attach(session, peer, b"", ours=False)
+                return
 
     async def _serve(self, link: Link, *, passive: bool) -> None:
         peer = link.peer
@@ -267,6 +279,8 @@ class Peers:
                 self._postpone(known)
                 log.log(level, "the session with %s is over: %s", peer.name, link.session.closed or reason)
                 self._wake.set()
+                if self._group is not None:
+                    self._fall_back(peer)
 
     # -- reaching out
 
