@@ -86,6 +86,7 @@ class Peers:
         self._static: list[_Wanted] = []
         self._links: dict[bytes, Link] = {}
         self._began: dict[bytes, tuple[float, bool]] = {}
+        self._stood_back: dict[bytes, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._early: list[tuple[Session, Membership]] = []
@@ -220,6 +221,7 @@ class Peers:
             meeting = now - began < SIMULTANEOUS_S and was_ours is not ours and not doubted
             same_carrier = before.carrier == session.address.carrier
             if meeting and same_carrier and was_ours is (self._trust.kid < peer.kid):
+                self._stood_back[peer.kid] = session
                 self._spawn(self._serve(self._new_link(session, peer, message_3), passive=True))
                 return
         link = self._new_link(session, peer, message_3)
@@ -244,16 +246,17 @@ class Peers:
         while silent < LINGER_S:
             await asyncio.sleep(max(1.0, LINGER_S - silent))
             silent = self._clock.monotonic() - link.session.heard_at
+        if self._stood_back.get(link.peer.kid) is link.session:
+            del self._stood_back[link.peer.kid]
         serving = self._links.get(link.peer.kid)
         if serving is None or serving.session is not link.session:
             link.session.close("another session serves this peer")
 
     def _fall_back(self, peer: Membership) -> None:
-        """The link to a peer has ended: where there is a session with it that stood back, that one serves now."""
-        for session in self._handshakes.endpoint.sessions:
-            if isinstance(session.peer, Membership) and session.peer.kid == peer.kid:
-                self._attach(session, peer, b"", ours=False)
-                return
+        """The link to a peer has ended: where another session with it stood back in a meeting, that one serves now."""
+        session = self._stood_back.pop(peer.kid, None)
+        if session is not None and session.closed is None:
+            self._attach(session, peer, b"", ours=False)
 
     async def _serve(self, link: Link, *, passive: bool) -> None:
         peer = link.peer
