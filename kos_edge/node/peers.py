@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from kos_edge.clock import Clock
 from kos_edge.discovery.sighting import Event, Found, Hint, Lost, Trouble
@@ -33,6 +34,9 @@ SIMULTANEOUS_S = (
     1.0  # two handshakes within this time are one meeting: the lower kid's session stays. Longer, and
 )
 # a peer that was started anew would be taken for its former self; shorter only leaves a session too many for a while
+UNMET = (
+    16  # nodes that were only found are met at a time: whoever forges records causes no more tries than that
+)
 LINGER_S = 30.0  # a session that was replaced ends when nothing was heard on it for so long
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
 LOOK_AGAIN_S = 1.0  # while a link is busy: whether a TCP connection would be the better carrier
@@ -372,8 +376,20 @@ class Peers:
         for member in self._trust.roster:
             if any(is_in(member, audience) for audience in audiences):
                 wanted.add(member.kid)
+        wanted.update(self._unmet())
         wanted.discard(self._trust.kid)
         return [kid for kid in sorted(wanted) if not self._is_revoked(kid)]
+
+    def _unmet(self) -> list[bytes]:
+        """Nodes of this mesh that were found and never met: meeting them once makes them known by name."""
+        prefix = (self._trust.mesh or b"")[:8]
+        found = (
+            kid
+            for kid, known in self._known.items()
+            if kid not in self._trust.roster
+            and any(sighting.mesh_prefix == prefix for sighting in known.found)
+        )
+        return list(islice(found, UNMET))
 
     def _in_mesh(self, found: Found) -> bool:
         return found.mesh_prefix is None or found.mesh_prefix == (self._trust.mesh or b"")[:8]

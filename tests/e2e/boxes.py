@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from kos_edge.control.client import Client
 from kos_edge.errors import KosError
@@ -135,7 +132,6 @@ class Box:
                 stdout=said,
                 stderr=said,
                 cwd=ROOT,
-                start_new_session=True,
             )
         until(lambda: self.status() is not None or not self.runs, f"{self.name} does not answer")
         assert self.runs, self.log
@@ -210,70 +206,6 @@ class Box:
             return daemon.wait()
 
 
-class Publishing:
-    """`kos-edge publish` fed from standard input by somebody who writes all the time. `ids`: what it acknowledged.
-
-    `with Publishing(box, "air.temperature") as load:`; it goes on until the daemon or the `with` ends.
-    """
-
-    def __init__(self, box: Box, topic: str, *, every_s: float = 0.002) -> None:
-        self.ids: list[str] = []
-        self._every_s = every_s
-        self._over = threading.Event()
-        self._process = subprocess.Popen(
-            box.line("publish", topic),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            cwd=ROOT,
-        )
-        self._threads = [threading.Thread(target=self._write), threading.Thread(target=self._read)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-        assert self._process.stderr is not None
-        self.complaint = self._process.stderr.read()
-        self._process.stderr.close()
-        try:
-            self.code = self._process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self.code = self._process.wait()
-
-    def wait_for(self, count: int) -> None:
-        """Until so many more were acknowledged."""
-        wanted = len(self.ids) + count
-        until(lambda: len(self.ids) >= wanted, f"only {len(self.ids)} of {wanted} were acknowledged")
-
-    def _write(self) -> None:
-        assert self._process.stdin is not None
-        number = 0
-        with contextlib.suppress(BrokenPipeError):
-            while not self._over.is_set() and self._process.poll() is None:
-                self._process.stdin.write(f"{number}\n")
-                number += 1
-                self._over.wait(self._every_s)
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.ids.append(line.strip())
-        self._process.stdout.close()
-
-
 def until(holds: Callable[[], object], why: str, within: float = PATIENCE_S) -> None:
     """Look again and again until it holds."""
     end = time.monotonic() + within
@@ -313,8 +245,3 @@ def joined(hub: Box, *edges: Box) -> None:
     token = hub.ask("invite", "--uses", str(max(1, len(edges))))["token"]
     for edge in edges:
         assert edge.ask("join", token)["outcome"] == "joined"
-
-
-def environment(**values: str) -> dict[str, str]:
-    """This process's environment with some values set."""
-    return {**os.environ, **values}

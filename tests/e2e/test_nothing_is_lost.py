@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from kos_edge.cli.demo.ledger import Ledger, compare
-from tests.e2e.boxes import Box, Publishing, boxes, joined
+from tests.e2e.boxes import Box, boxes, joined
+from tests.e2e.publishing import Publishing
 
 pytestmark = pytest.mark.e2e
 

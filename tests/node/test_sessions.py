@@ -146,3 +146,17 @@ async def test_who_has_died_and_is_back_within_a_meeting_is_reached_again_at_onc
         await north.start()
         await south.publish("note.x", 1, audience=f"kid:{north.kid.hex()}")
         await world.drained(south, within=3.0)
+
+
+def test_two_members_that_find_each_other_know_each_other_by_name_from_then_on(tmp_path: Path) -> None:
+    @in_virtual_time
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            hub = await world.hub()
+            north = await world.member(hub, "north")
+            south = await world.member(hub, "south")
+            north.node.peers.heard(world.sighting(south))
+            await world.until(lambda: south.kid in north.node.trust.roster)
+            assert north.node.bus.audience("south") == f"kid:{south.kid.hex()}"
+
+    story()
