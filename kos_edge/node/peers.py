@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
+from kos_edge.bootstrap.carriage import keeps_own
 from kos_edge.clock import Clock
 from kos_edge.discovery.sighting import Event, Found, Hint, Lost, Trouble
 from kos_edge.discovery.static import look_up
@@ -224,7 +225,7 @@ class Peers:
             doubted = known is not None and known.doubted is before.session
             meeting = now - began < SIMULTANEOUS_S and was_ours is not ours and not doubted
             same_carrier = before.carrier == session.address.carrier
-            if meeting and same_carrier and was_ours is (self._trust.kid < peer.kid):
+            if meeting and same_carrier and was_ours is keeps_own(self._trust.kid, peer.kid):
                 self._stood_back[peer.kid] = session
                 self._spawn(self._serve(self._new_link(session, peer, message_3), passive=True))
                 return

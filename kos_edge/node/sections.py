@@ -111,7 +111,7 @@ class TopicSettings:
     order: str = setting(
         choice("in-order", "fresh-first"),
         "in-order",
-        "fresh-first: after an outage the newest goes first, and what comes after it is marked late.",
+        "fresh-first: the wish travels with the messages; this version still delivers them in order.",
     )
     audience: str = setting(
         text(
@@ -119,7 +119,7 @@ class TopicSettings:
             check_audience,
         ),
         "hub",
-        "Who gets it: a role, everybody, a group or one node.",
+        "Who gets it: a role, everybody, a group or one node. The first of them to have it on disk settles it.",
     )
     linger_s: float | None = setting(
         DURATION,
