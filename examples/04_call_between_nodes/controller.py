@@ -1,6 +1,10 @@
 """Waters the garden: when the soil is dry it opens the valve on another node, and closes it again.
 
-Whatever happens on the way is one of four things: the value, Refused, Unavailable or Unknown.
+Whatever happens on the way is one of four things: the value, Refused, Unavailable or Unknown. The simulated probe
+sits in soil that is just right; to see the valve move, say that it is dry, and then that it is wet:
+
+    kos-edge publish garden.soil.moisture 10 --unit %
+    kos-edge publish garden.soil.moisture 40 --unit %
 """
 
 import os
@@ -15,7 +19,7 @@ pump_house = os.environ.get("VALVE_NODE", "pump-house")
 
 @agent.sensor(".soil.moisture", every="10s", unit="%")
 def moisture() -> float:
-    return random.uniform(5, 50)  # a simulated probe
+    return random.uniform(24, 30)  # a simulated probe, in moist soil
 
 
 @agent.on(".soil.moisture", below=20, until=35)
