@@ -1,6 +1,7 @@
 #   make demo            see it work: a hub and two edge nodes, links cut, processes killed, and the ledger
 #   make test            the tests that can run on this machine as it is     (ALL=1: install what is missing, run all)
 #   make check           what tools can say about the code: style, types, imports, wire formats, tree
+#   make faults          try to break what is promised, for up to an hour     (ONLY=R01,R06: these rows)
 #   make fuzz SECONDS=60 try to break the decoders with hostile bytes
 #   make setup           only make .venv, for kos-edge and its tests
 #   make clean           remove what these have made
@@ -10,7 +11,7 @@ SECONDS ?= 60
 SETUP := pyproject.toml tools/setup.sh tools/apt.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz clean
+.PHONY: help setup demo test check faults fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -26,11 +27,14 @@ test: .venv/ready-dev
 check: .venv/ready-dev
 	@tools/check.sh
 
+faults: .venv/ready-dev
+	@.venv/bin/python -m tests.faults --only '$(ONLY)' $(ARGS)
+
 fuzz: .venv/ready-dev
 	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
 
 clean:
-	rm -rf .venv .lanes .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build .venv .lanes .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/ready-run: $(SETUP)
 	@tools/setup.sh run

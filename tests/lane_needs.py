@@ -76,6 +76,7 @@ def _fetch_other_cbor2() -> None:
 
 IPROUTE = Need("iproute2", _has("ip"), _apt("iproute2"))
 NAMESPACES = Need("root and network namespaces", _namespaces, lambda: None, root=True)
+STRACE = Need("strace", _has("strace"), _apt("strace"))
 SYSTEMD = Need("systemd-analyze", _has("systemd-analyze"), _apt("systemd"))
 OTHER_CBOR2 = Need(
     "the other major version of cbor2",
