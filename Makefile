@@ -3,6 +3,7 @@
 #   make check           what tools can say about the code: style, types, imports, wire formats, tree
 #   make faults          try to break what is promised, for up to an hour     (ONLY=R01,R06: these rows)
 #   make fuzz SECONDS=60 try to break the decoders with hostile bytes
+#   make bench           measure how fast it is, beside mosquitto and JetStream  (ONLY=packs,single SHORT=1: a look)
 #   make setup           only make .venv, for kos-edge and its tests
 #   make clean           remove what these have made
 
@@ -11,7 +12,7 @@ SECONDS ?= 60
 SETUP := pyproject.toml tools/setup.sh tools/apt.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults fuzz clean
+.PHONY: help setup demo test check faults fuzz bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -29,6 +30,9 @@ check: .venv/ready-dev
 
 faults: .venv/ready-dev
 	@.venv/bin/python -m tests.faults --only '$(ONLY)' $(ARGS)
+
+bench: .venv/ready-dev
+	@.venv/bin/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short) $(ARGS)
 
 fuzz: .venv/ready-dev
 	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)

@@ -1,0 +1,39 @@
+"""`python -m benchmarks`: measure the table, print it, and write build/bench.json. `make bench` runs this."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.report import machine, table, versions, write
+from benchmarks.rounds import ROUNDS, measure
+from benchmarks.rows import ROWS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", default="", help=f"rows, by commas: {', '.join(row.name for row in ROWS)}")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each subject is measured")
+    parser.add_argument("--short", action="store_true", help="a look of seconds at each; one round")
+    options = parser.parse_args()
+    only = {name for name in options.only.split(",") if name}
+    unknown = only - {row.name for row in ROWS}
+    if unknown:
+        parser.error(f"no row is called {', '.join(sorted(unknown))}")
+    rows = [row for row in ROWS if not only or row.name in only]
+    _say(" ".join(f"{key}={value}" for key, value in (machine() | versions()).items()))
+    found = measure(rows, short=options.short, rounds=1 if options.short else options.rounds, say=_say)
+    write(ROOT / "build" / "bench.json", found, short=options.short)
+    _say(table(found))
+    return 1 if any(each.holds is False for each in found) else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

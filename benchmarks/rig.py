@@ -1,0 +1,55 @@
+"""A hub's daemon and a device, two real processes with sockets and state of their own on the loopback interface."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import cpu_s
+from benchmarks.row import Run
+from tests.e2e.boxes import ROOT, Box, free_port, joined
+
+
+@dataclass(slots=True)
+class Rig:
+    """A hub that runs, and the state of a device that has joined it; `ask` starts the device for one piece of work."""
+
+    hub: Box
+    device: Path
+
+    def ask(self, *work: str) -> dict[str, Any]:
+        """Run the device's process through one piece of work (see `device.py`); what it says of it."""
+        before = cpu_s(self.hub.pid)
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.device", str(self.device), *work],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+        if done.returncode:
+            raise AssertionError(
+                f"the device failed:\n{done.stderr[-3000:]}\nthe hub says:\n{self.hub.log[-2000:]}"
+            )
+        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return said | {"hub_cpu_s": cpu_s(self.hub.pid) - before}
+
+
+@contextlib.contextmanager
+def rig(run: Run, config: str = "", *, listen: Sequence[str] = ()) -> Iterator[Rig]:
+    """A hub and a device that knows its way; `config` is added to what configures the device."""
+    hub, device = Box(run.folder / "hub"), Box(run.folder / "device")
+    try:
+        joined(hub, device)
+        own = f"127.0.0.1:{free_port()}"
+        network = f'[network]\nmdns = false\nlisten = ["{own}"]\npeers = ["{hub.address}"]\n'
+        (device.state / "config.toml").write_text(network + config)
+        yield Rig(hub, device.state)
+    finally:
+        hub.close()
