@@ -17,7 +17,7 @@ from kos_edge.cli.reach import reach
 from kos_edge.control.protocol import Operations
 from kos_edge.control.reports import Json
 from kos_edge.control.wire import decode, error_from
-from kos_edge.errors import Invalid, KosError, Unknown
+from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
 
 LINE_LIMIT = 512 * 1024
 """Bytes of one line: eight times the largest message, for JSON that is longer than its CBOR."""
@@ -98,6 +98,8 @@ class _Publishing:
             report = await node.publish(topic=self._topic, values=values, unit=self._unit, ttl_s=self._ttl_s)
         except Unknown as error:
             raise self._unknown(error, lines) from None
+        except Unavailable as error:  # the daemon has gone between two batches
+            raise self.told(error, lines[0].number) from None
         for id in report["ids"]:
             click.echo(json_line({"id": id}) if self._face.json else id)
         sys.stdout.flush()

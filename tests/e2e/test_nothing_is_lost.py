@@ -12,6 +12,8 @@ from tests.e2e.publishing import Publishing
 
 pytestmark = pytest.mark.e2e
 
+UNAVAILABLE, UNKNOWN = 69, 75
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Box, Box]]:
@@ -56,7 +58,8 @@ def test_an_edge_killed_under_load_with_a_backlog_while_the_hub_is_away_loses_no
         hub.kill()
         load.wait_for(200)
         north.kill()
-    assert (load.code, "Traceback" in load.complaint) == (75, False), load.complaint
+    assert load.code in (UNAVAILABLE, UNKNOWN), load.complaint  # killed between two batches, or within one
+    assert f"({len(load.ids):,} accepted before " in load.complaint
     north.start()
     with Publishing(north, "air.temperature") as more:
         more.wait_for(100)
