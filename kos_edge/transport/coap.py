@@ -61,7 +61,7 @@ SIZE1: Final = 60
 ECHO: Final = 252
 REQUEST_TAG: Final = 292
 
-# Content formats: RFC 6690, RFC 9528 section 10.3.
+# Content formats: RFC 6690, RFC 9528 section 10.9.
 LINK_FORMAT: Final = 40
 OCTET_STREAM: Final = 42
 CBOR: Final = 60
