@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks.brokers import programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,9 +77,15 @@ def _fetch_other_cbor2() -> None:
     subprocess.run([*pip, "--target", str(folder), requirement], stdin=subprocess.DEVNULL)
 
 
+def _install_brokers() -> None:
+    with contextlib.suppress(programs.Missing):
+        programs.install()
+
+
 IPROUTE = Need("iproute2", _has("ip"), _apt("iproute2"))
 NAMESPACES = Need("root and network namespaces", _namespaces, lambda: None, root=True)
 STRACE = Need("strace", _has("strace"), _apt("strace"))
+BROKERS = Need("mosquitto, nats-server and their clients", programs.present, _install_brokers)
 SYSTEMD = Need("systemd-analyze", _has("systemd-analyze"), _apt("systemd"))
 OTHER_CBOR2 = Need(
     "the other major version of cbor2",
