@@ -81,10 +81,20 @@ class Pack:
         """The leaf hash of every slot."""
         return tuple([slot.leaf if isinstance(slot, Removed) else merkle.leaf(slot) for slot in self.slots])
 
+    @cached_property
+    def _items(self) -> tuple[Message | Removed | Malformed, ...]:
+        topics = self.header.topics
+        numbered = enumerate(self.slots, start=self.first)
+        return tuple(
+            [slot if isinstance(slot, Removed) else read_slot(seq, slot, topics) for seq, slot in numbered]
+        )
+
     def messages(self) -> Iterator[tuple[int, Message | Removed | Malformed]]:
-        """Each sequence number with its message, what was taken out, or what its source signed in error."""
-        for seq in range(self.first, self.last + 1):
-            yield seq, self.message(seq)
+        """Each sequence number with its message, what was taken out, or what its source signed in error.
+
+        They are decoded once, and then kept for as long as the pack.
+        """
+        return enumerate(self._items, start=self.first)
 
     def message(self, seq: int) -> Message | Removed | Malformed:
         """The one of this sequence number; Invalid if it is not in the pack."""

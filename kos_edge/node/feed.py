@@ -30,6 +30,7 @@ CURSOR_EVERY_S = 1.0  # how often a moved cursor is written; a crash repeats tha
 CACHED_ENTRIES = 256  # the newest packs, decoded once for all subscribers
 PAGE = 64  # entries read at once
 VOLATILE_ENTRIES = 1_024  # volatile packs kept for subscribers that are a little behind
+MATCHED = 4_096  # topics of which a subscriber remembers whether they match
 VOLATILE_ID = 0  # they have no place in the journal
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,7 @@ class Subscriber:
         self._filter = filter
         self._handler = handler
         self._name = name
+        self._matched: dict[str, bool] = {}
         self._done = 0
         self._written = 0
         self._written_at = 0.0
@@ -194,17 +196,28 @@ class Subscriber:
                     await self._write(self._done)
                     continue
                 for entry in page:
-                    for heard in (
-                        () if self._feed.is_for_others(entry.pack.stream) else self._feed.heard(entry)
-                    ):
-                        if matches(self._filter, heard.delivery.topic):
-                            await self._hand_over(heard)
+                    if self._wants(entry.pack):
+                        for heard in self._feed.heard(entry):
+                            if self._matches(heard.delivery.topic):
+                                await self._hand_over(heard)
                     self._done = max(self._done, entry.id)
                 if self._clock.monotonic() - self._written_at >= CURSOR_EVERY_S:
                     await self._write(self._done)
         finally:
             if self._done > self._written:
                 await asyncio.shield(self._write(self._done))
+
+    def _wants(self, pack: Pack) -> bool:
+        """Whether a message of this pack may be for this subscriber: where not, none of them is decoded."""
+        return any(map(self._matches, pack.header.topics)) and not self._feed.is_for_others(pack.stream)
+
+    def _matches(self, topic: str) -> bool:
+        matched = self._matched.get(topic)
+        if matched is None:
+            if len(self._matched) >= MATCHED:
+                self._matched.clear()
+            matched = self._matched[topic] = matches(self._filter, topic)
+        return matched
 
     async def _write(self, cursor: int) -> None:
         name = self._name
