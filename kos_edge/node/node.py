@@ -42,6 +42,7 @@ from kos_edge.node.settling import Settling
 from kos_edge.node.statedir import StateDir
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
+from kos_edge.store.database import Database
 from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Carrier
 from kos_edge.transport.endpoint import Endpoint
@@ -57,7 +58,8 @@ class Node:
     """One node over one state directory, which it locks while it runs.
 
     `carriers` makes the node speak over those instead of UDP and TCP sockets: an in-memory network, in tests.
-    With a `random` that is seeded as well, and `threaded` off, a run is the same every time.
+    With a `random` that is seeded as well, and `threaded` off, a run is the same every time. `mount` is handed the
+    store's database before anything is written to it: a simulated disk, there.
     Raises Unavailable for a state that is in use or has no node in it, Invalid for a damaged one.
     """
 
@@ -72,6 +74,7 @@ class Node:
         threaded: bool = True,
         quiet: bool = False,
         random: Callable[[int], bytes] = os.urandom,
+        mount: Callable[[Database], None] = lambda database: None,
     ) -> None:
         self.state = StateDir.open(Path(state))
         self.config = load_config(self.state.config_file) if config is None else config
@@ -82,6 +85,7 @@ class Node:
         self._threaded = threaded
         self._quiet = quiet
         self._random = random
+        self._mount = mount
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -129,6 +133,7 @@ class Node:
         self.trust = Trust(read_key(self.state.key_file), wall=self.clock.wall, random=self._random)
         self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded)
         try:
+            self._mount(self.writer.store.database)
             if any(rule.limits for rule in self.config.topics):
                 self.writer.store.outbox.limited = lambda topic: self._terms_of(topic).limits is not None
             await self.writer.read(lambda store: store.own(self.trust.kid))

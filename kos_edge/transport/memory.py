@@ -30,18 +30,23 @@ BATCH: Final = 64
 
 
 class Network:
-    """All hosts and what lies between them. `faults` may be changed at any time, for all or for one pair."""
+    """All hosts and what lies between them. `faults` may be changed at any time, for all or for one pair.
+
+    `tap` sees every datagram that is sent; `watch` everything, by name: send, lost, come, and write and read of
+    streams.
+    """
 
     def __init__(self, *, seed: int = 0, faults: Faults | None = None) -> None:
         self.faults = faults or Faults()
         self.traffic = Traffic()
         self.tap: Callable[[Address, Address, bytes], None] | None = None
+        self.watch: Callable[[str, Address, Address, bytes], None] | None = None
         self._chance = random.Random(seed)
         self._between: dict[frozenset[str], Faults] = {}
         self._cut: set[frozenset[str]] = set()
         self._datagrams: dict[tuple[str, int], MemoryDatagrams] = {}
         self._streams: dict[tuple[str, int], MemoryStreams] = {}
-        self._pipes: set[Pipe] = set()
+        self._pipes: dict[Pipe, None] = {}  # in the order of their opening, at each run the same
         self._numbers = itertools.count(1)
         self._last: dict[tuple[str, str], float] = {}
         self._flying: list[tuple[float, int, Address, Address, bytes]] = []
@@ -61,6 +66,12 @@ class Network:
     def partition(self, a: str, b: str) -> None:
         """Cut the wire between two hosts; streams over it are lost after 5 s."""
         self._cut.add(frozenset((a, b)))
+        for pipe in list(self._pipes):
+            pipe.wire_changed()
+
+    def mend(self, a: str, b: str) -> None:
+        """Mend the wire between two hosts."""
+        self._cut.discard(frozenset((a, b)))
         for pipe in list(self._pipes):
             pipe.wire_changed()
 
@@ -98,12 +109,18 @@ class Network:
         self.traffic.datagram_bytes += len(data)
         if self.tap is not None:
             self.tap(source, target, data)
+        self.note("send", source, target, data)
         if self.is_cut(source.host, target.host) or chance() < faults.loss:
             self.traffic.lost += 1
+            self.note("lost", source, target, data)
             return
         for _ in range(2 if chance() < faults.duplicate else 1):
             copy = self._damaged(data) if chance() < faults.corrupt else data
             self._fly(self._due(source, target, faults), source, target, copy)
+
+    def note(self, what: str, source: Address, target: Address, data: bytes) -> None:
+        if self.watch is not None:
+            self.watch(what, source, target, data)
 
     def listener(self, target: Address) -> MemoryStreams:
         """Who takes connections there; `Unavailable` when nobody does."""
@@ -115,12 +132,12 @@ class Network:
     def join(self, caller: MemoryStreams, listener: MemoryStreams) -> Pipe:
         """A new connection between two carriers."""
         pipe = Pipe(self, caller, listener, next(self._numbers))
-        self._pipes.add(pipe)
+        self._pipes[pipe] = None
         return pipe
 
     def parted(self, pipe: Pipe) -> None:
         """The connection is over."""
-        self._pipes.discard(pipe)
+        self._pipes.pop(pipe, None)
 
     def _due(self, source: Address, target: Address, faults: Faults) -> float:
         due = asyncio.get_running_loop().time() + faults.delay + faults.jitter * self._chance.random()
@@ -155,6 +172,7 @@ class Network:
     def _deliver(self, source: Address, target: Address, data: bytes) -> None:
         carrier = self._datagrams.get((target.host, target.port))
         if carrier is not None and carrier.receiver is not None:
+            self.note("come", source, target, data)
             carrier.receiver.datagram_received(Address(carrier.name, source.host, source.port), data)
 
 
@@ -181,12 +199,15 @@ class MemoryDatagrams:
         self.receiver: Receiver | None = None
         self._network = network
         self._local = local
+        self._unplugged = False
 
     @property
     def bound(self) -> Sequence[Address]:
         return [self._local] if self.receiver is not None else []
 
     async def start(self, receiver: Receiver) -> None:
+        if self._unplugged:
+            return
         self._network.bind_datagrams((self._local.host, self._local.port), self)
         self.receiver = receiver
 
@@ -195,6 +216,11 @@ class MemoryDatagrams:
         self._network.unbind(self)
         self._local = Address(self.name, host, port)
         self._network.bind_datagrams((host, port), self)
+
+    def unplug(self) -> None:
+        """The process or the machine is gone: nothing leaves here any more, and nothing comes."""
+        self._network.unbind(self)
+        self.receiver, self._unplugged = None, True
 
     async def resolve(self, target: Address) -> Address:
         return target
@@ -219,6 +245,7 @@ class MemoryStreams:
         self._network = network
         self._port = port
         self._started = False
+        self._unplugged = False
 
     @property
     def port(self) -> int:
@@ -230,13 +257,28 @@ class MemoryStreams:
         return [Address(self.name, self.host, self._port)] if self._started and self._port else []
 
     async def start(self, receiver: Receiver) -> None:
+        if self._unplugged:
+            return
         if self._port:
             self._network.bind_streams((self.host, self._port), self)
         self.receiver = receiver
         self._started = True
 
+    def unplug(self, *, silent: bool) -> None:
+        """The process is gone, and the kernel ends its connections; `silent`: the machine is, and nobody does."""
+        self._network.unbind(self)
+        self.receiver, self._unplugged = None, True
+        for peer, (pipe, side) in list(self.pipes.items()):
+            if silent:
+                pipe.fall_silent()
+            else:
+                pipe.close(side)
+            self.pipes.pop(peer, None)
+
     async def connect(self, target: Address) -> Address:
         """`Unavailable` when nobody listens there or the wire is cut."""
+        if self._unplugged:
+            raise Unavailable("this machine is off")
         faults = self._network.between(self.host, target.host)
         await asyncio.sleep(2 * faults.delay)
         if self._network.is_cut(self.host, target.host):

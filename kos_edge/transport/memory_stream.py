@@ -36,6 +36,8 @@ class Wires(Protocol):
 
     def parted(self, pipe: Pipe) -> None: ...
 
+    def note(self, what: str, source: Address, target: Address, data: bytes) -> None: ...
+
 
 class Pipe:
     """A connection. Side 0 opened it, side 1 took it; each knows the other by an address of its own."""
@@ -50,6 +52,7 @@ class Pipe:
         )
         self._ways = (_Way(self, 1), _Way(self, 0))
         self._patience: asyncio.TimerHandle | None = None
+        self._silent = False
 
     def open(self) -> Address:
         """Tell both ends; gives the address under which the caller knows the listener."""
@@ -67,10 +70,11 @@ class Pipe:
 
     @property
     def cut(self) -> bool:
-        return self._wires.is_cut(self._ends[0].host, self._ends[1].host)
+        return self._silent or self._wires.is_cut(self._ends[0].host, self._ends[1].host)
 
     def write(self, side: int, data: bytes) -> None:
         self._wires.traffic.stream_bytes += len(data)
+        self._wires.note("write", self._peers[1 - side], self._peers[side], data)
         self._ways[side].put(data)
         if self.cut:
             self.wire_changed()
@@ -87,6 +91,11 @@ class Pipe:
         if self.cut:
             self.wire_changed()
 
+    def fall_silent(self) -> None:
+        """One end's machine has no power any more: the other only notices that nothing is acknowledged."""
+        self._silent = True
+        self.wire_changed()
+
     def wire_changed(self) -> None:
         """The wire was cut or mended."""
         if not self.cut:
@@ -102,6 +111,7 @@ class Pipe:
     def arrived(self, side: int, data: bytes) -> None:
         end, peer = self._ends[side], self._peers[side]
         if peer in end.pipes and end.receiver is not None:
+            self._wires.note("read", peer, self._peers[1 - side], data)
             end.receiver.stream_received(peer, data)
 
     def lose(self, reason: str, side: int | None = None) -> None:
