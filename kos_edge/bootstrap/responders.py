@@ -9,8 +9,9 @@ that handshake changes.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from kos_edge.bootstrap import credential as credentials
@@ -40,7 +41,8 @@ from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.klp import cbor, identity
 
 MAX_PENDING: Final = 256
-"""Handshakes that wait for message_3, 0.5 MB (measured): more than a hub of 1,000 nodes has at once."""
+"""Handshakes that wait for message_3, 0.5 MB (measured): more than a hub of 1,000 nodes has at once. Beyond it the
+one that has waited longest gives way: an honest one takes two round trips, and whoever fills the table waits on."""
 
 MAX_PENDING_PER_HOST: Final = 8
 """Of these from one host, so that one machine alone cannot fill the table."""
@@ -59,10 +61,10 @@ AMPLIFICATION: Final = 3
 
 
 class Address(Hashable, Protocol):
-    """Where a request came from. `str()` tells any two apart; `host` is what a machine cannot easily vary."""
+    """Where a request came from. `str()` tells any two apart; `origin` is what a machine cannot easily vary."""
 
     @property
-    def host(self) -> str: ...
+    def origin(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,13 @@ class Outcome:
 
     For a combined request that is good there is no reply: `rest` is the OSCORE payload to go on with, under
     the new session, or, when `established` is None, under the one that this handshake gave before.
+    `reachable`: the address is the asker's own, so that the reply may have any length.
     """
 
     reply: Reply | None
     established: Established | None = None
     rest: bytes = field(default=b"", repr=False)
+    reachable: bool = False
 
 
 @dataclass(slots=True)
@@ -151,6 +155,8 @@ class Responders:
         self._random = random
         self._echo = Echo(random(32))
         self._table: dict[bytes, _Pending] = {}
+        self.counters: Counter[str] = Counter()
+        """What was asked of strangers or taken from them: `echo`, `crowded out`, `failed`."""
 
     @property
     def waiting(self) -> int:
@@ -189,16 +195,21 @@ class Responders:
         try:
             if payload.startswith(MESSAGE_1_PREFIX):
                 reply = self._receive_1(address, payload[len(MESSAGE_1_PREFIX) :], now, reachable)
-                return Outcome(reply)
+                return Outcome(reply, reachable=reachable)
             c_r, values = _after_identifier(payload)
             if len(values) == 1 and isinstance(values[0], bytes):
-                return self._receive_3(address, c_r, cbor.byte_string(values[0]), combined=False)
+                outcome = self._receive_3(address, c_r, cbor.byte_string(values[0]), combined=False)
+                # What verifies answers message_2, which went to that address and nowhere else.
+                good = outcome.reply is not None and outcome.reply.code == CHANGED
+                return replace(outcome, reachable=reachable or good)
             ErrorMessage.of(values)
             self._of(address, c_r)
             del self._table[c_r]
             return Outcome(Reply(CHANGED))
         except (Invalid, Refused, Unavailable) as error:
-            return Outcome(_complaint(error, room=None if reachable else AMPLIFICATION * len(payload)))
+            self.counters["failed"] += 1
+            room = None if reachable else AMPLIFICATION * len(payload)
+            return Outcome(_complaint(error, room=room), reachable=reachable)
 
     def combined(self, address: Address, kid: bytes, payload: bytes, now: float) -> Outcome:
         """A protected request with the EDHOC option (RFC 9668); `kid`, of its OSCORE option, is our C_R."""
@@ -242,6 +253,7 @@ class Responders:
         try:
             established, ead_4 = self._decide_3(address, responder, message_3, combined)
         except (Invalid, Refused, Unavailable) as error:
+            self.counters["failed"] += 1
             pending.last = _complaint(error)
             return Outcome(pending.last)
         pending.last = None if combined else Reply(CHANGED, responder.message_4(ead_4))
@@ -273,6 +285,7 @@ class Responders:
         return pending
 
     def _ask_for_echo(self, address: Address, now: float) -> Reply:
+        self.counters["echo"] += 1
         return Reply(UNAUTHORIZED, echo=self._echo.value(address, now))
 
     def _is_crowded(self, address: Address) -> bool:
@@ -284,8 +297,8 @@ class Responders:
         waiting, of_host = self._count(address)
         if of_host >= MAX_PENDING_PER_HOST:
             self._give_up_oldest(address, reachable)
-        elif waiting >= MAX_PENDING:
-            raise Unavailable("too many handshakes under way")
+        elif waiting >= MAX_PENDING:  # where nobody comes this far without having proved the address
+            self._give_way(next(iter(self._table)))
         if len(self._table) >= MAX_PENDING:
             oldest = next(c_r for c_r, pending in self._table.items() if pending.responder is None)
             del self._table[oldest]
@@ -294,14 +307,18 @@ class Responders:
         """Whoever has proved its address may begin anew at the cost of what it left unfinished."""
         for c_r, pending in self._table.items():
             if reachable and pending.responder is not None and pending.address == address:
-                del self._table[c_r]
+                self._give_way(c_r)
                 return
         raise Unavailable("too many handshakes under way from this host")
 
+    def _give_way(self, c_r: bytes) -> None:
+        self.counters["crowded out"] += 1
+        del self._table[c_r]
+
     def _count(self, address: Address) -> tuple[int, int]:
         """Handshakes that wait for message_3: all, and those of this host."""
-        hosts = [pending.address.host for pending in self._table.values() if pending.responder is not None]
-        return len(hosts), hosts.count(address.host)
+        hosts = [pending.address.origin for pending in self._table.values() if pending.responder is not None]
+        return len(hosts), hosts.count(address.origin)
 
     def _free_identifier(self, c_i: bytes) -> bytes:
         return choose_identifier(lambda it: it in self._table or self._is_taken(it), self._random, c_i)

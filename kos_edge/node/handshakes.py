@@ -10,10 +10,10 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kos_edge.bootstrap.admission import Admitted, Applicant, Pending
-from kos_edge.bootstrap.carriage import MESSAGE_1_PREFIX, Binding, Established, Identified, Post
+from kos_edge.bootstrap.carriage import Binding, Established, Identified, Post
 from kos_edge.bootstrap.credential import Credential, Kind, Presented, kccs, kcwt
 from kos_edge.bootstrap.enrolment import (
     EAD_3_LABELS,
@@ -147,9 +147,7 @@ class Handshakes:
                 address, payload, self._clock.monotonic(), echo=echo, reachable=address.connection is not None
             )
             await self._settle(address, outcome)
-        # A message_3 that was understood answers message_2, which went to that address and nowhere else.
-        response = _response(outcome)
-        return replace(response, reachable=response.ok and not payload.startswith(MESSAGE_1_PREFIX))
+        return _response(outcome)
 
     async def combined(
         self, address: Address, kid: bytes, payload: bytes
@@ -203,7 +201,7 @@ class Handshakes:
         applicant = Applicant(
             public=proven.presented.public,
             member=member,
-            address=proven.address.host,
+            address=proven.address.origin,
             th_3=proven.binding.th_3,
             id_cred=proven.binding.id_cred,
             cred=proven.binding.cred,
@@ -394,4 +392,4 @@ def _response(outcome: Outcome) -> Response:
     reply = outcome.reply
     assert reply is not None
     options = ((ECHO, reply.echo),) if reply.echo is not None else ()
-    return Response(reply.code, reply.payload, reply.content_format, options)
+    return Response(reply.code, reply.payload, reply.content_format, options, reachable=outcome.reachable)

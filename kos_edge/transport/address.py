@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 
@@ -22,6 +24,23 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.carrier}://{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """What a machine cannot easily vary of its address: IPv4 whole, of IPv6 the /64 that its link gives it."""
+        return _origin(self.host) if ":" in self.host else self.host
+
+
+@lru_cache(maxsize=4_096)
+def _origin(host: str) -> str:
+    plain = host.partition("%")[0]
+    try:
+        address = ipaddress.IPv6Address(plain)
+    except ValueError:
+        return host
+    if address.is_link_local:  # one network for everybody on the link, who would share one lot
+        return host
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 class Receiver(Protocol):

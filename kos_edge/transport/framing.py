@@ -28,6 +28,13 @@ KiB.
 MAX_AFTER: Final = 73_728
 """Bytes of one message after it: 64 KiB of packs and 8 KiB for what is around them."""
 
+MESSAGES_BEFORE: Final = 32
+"""Messages of any kind before authentication: a handshake with every detour takes less than ten. The smallest has
+two bytes, and one read of a socket brings a hundred thousand of them."""
+
+TURN: Final = 64
+"""Messages read at a time, so that whoever sends tiny ones holds nobody up; `read` goes on."""
+
 DEFAULT_PEER_MAX: Final = 1_152
 """What every peer takes, until its Capabilities say more: RFC 8323 section 5.3.1."""
 
@@ -38,13 +45,15 @@ class Stream:
     """One connection. Used once; after `closed` is set it takes and gives nothing more.
 
     `receive` takes whatever the wire had; `messages()` gives the requests and responses that are complete;
-    `pending()` gives the bytes to write.
+    `pending()` gives the bytes to write. While `more` is set there may be further ones: `read()`.
     """
 
     def __init__(self) -> None:
         self.closed: str | None = None
         self.peer_max = DEFAULT_PEER_MAX
         self.peer_ready = False
+        self.more = False
+        self._before = 0
         self._limit = MAX_BEFORE
         self._in = bytearray()
         self._out: list[bytes] = []
@@ -73,6 +82,11 @@ class Stream:
         if self.closed is not None:
             return
         self._in += data
+        self.read()
+
+    def read(self) -> None:
+        """Read at most 64 messages of what has come, and set `more` where that may not have been all."""
+        self.more = False
         try:
             self._read()
         except Invalid as error:
@@ -112,8 +126,12 @@ class Stream:
         self._in.clear()
 
     def _read(self) -> None:
-        buffer, at = self._in, 0
+        buffer, at, taken = self._in, 0, 0
         while self.closed is None:
+            if taken == TURN:
+                self.more = True
+                break
+            taken += 1
             extent = frame_extent(buffer, at)
             if extent is None:
                 break
@@ -128,6 +146,10 @@ class Stream:
 
     def _take(self, message: Message) -> None:
         code = message.code
+        if not self.authenticated:
+            self._before += 1
+            if self._before > MESSAGES_BEFORE:
+                raise Invalid(f"more than {MESSAGES_BEFORE} messages from whom nobody knows")
         if code == CSM:
             self._capabilities(message)
         elif not self.peer_ready:

@@ -111,7 +111,7 @@ class Gate:
             self._spawn_stranger(incoming, self._handshake(incoming, request))
             return
         response = plain_answer(request)
-        if response.ok and self._limiter.allow(incoming.source.host, self._clock.monotonic()):
+        if response.ok and self._limiter.allow(incoming.source.origin, self._clock.monotonic()):
             self._answer_plain(incoming, response, proven=False)
         else:
             self._refuse(incoming, UNAUTHORIZED)
@@ -136,7 +136,7 @@ class Gate:
             response = await self._edhoc_server(incoming.source, request.payload, request.echo)
         except Exception as error:
             response = self._failure(error, told=False)
-        self._answer_plain(incoming, response, proven=request.echo is not None or response.reachable)
+        self._answer_plain(incoming, response, proven=response.reachable)
 
     async def _handshake_and_request(self, incoming: Incoming, option: OscoreOption, kid: bytes) -> None:
         assert self._edhoc_combined is not None
@@ -160,7 +160,7 @@ class Gate:
 
     def _refuse(self, incoming: Incoming, code: int) -> None:
         """Say no in as many bytes as the question's header had, a few times a second, else nothing."""
-        if self._limiter.allow(incoming.source.host, self._clock.monotonic()):
+        if self._limiter.allow(incoming.source.origin, self._clock.monotonic()):
             self._send(incoming, Message(code, incoming.message.token))
         else:
             self._links.forget(incoming)
@@ -178,6 +178,7 @@ class Gate:
         try:
             request, binding = session.context.unprotect_request(option, payload)
         except Unreadable as error:
+            self._links.prove(incoming)
             self._answer(incoming, session, error.binding, Response(BAD_OPTION))
             return
         except Invalid:
@@ -186,6 +187,7 @@ class Gate:
                 session.close("its keys have seen too many forgeries")
             return
         now = self._clock.monotonic()
+        self._links.prove(incoming)
         session.heard(source, binding.number, now)
         if request == ALIVE:
             self._answer(incoming, session, binding, Response(CONTENT))

@@ -7,6 +7,7 @@ session: `authenticate` is how the bounds of a stream are lifted.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -21,6 +22,9 @@ from kos_edge.transport.framing import Stream
 
 MAX_UNAUTHENTICATED: Final = 64
 """Connections opened by others on which nobody has proved who they are."""
+
+MAX_UNAUTHENTICATED_PER_HOST: Final = 32
+"""Of these from one host, so that it alone cannot fill the table. In a full one whoever has the most gives way."""
 
 AUTHENTICATE_WITHIN: Final = 5.0
 """Seconds that such a connection has."""
@@ -67,6 +71,9 @@ class _Connection:
         self.inbound = inbound
         self.machine = Stream()
         self.deadline: asyncio.TimerHandle | None = None
+        self.paused = False
+        self.behind = False
+        """What has come is not all read yet; meanwhile nothing more is taken from the wire."""
 
     @property
     def stranger(self) -> bool:
@@ -93,6 +100,7 @@ class Links:
         self._connections: dict[Address, _Connection] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
+        self.counters: Counter[str] = Counter()
 
     @property
     def bound(self) -> list[Address]:
@@ -182,6 +190,11 @@ class Links:
             connection.machine.send(message)
             self._flush_stream(incoming.source, connection)
 
+    def prove(self, incoming: Incoming) -> None:
+        """A session's keys opened this request."""
+        if incoming.requested is not None:
+            self._exchange.prove(incoming.requested, self._clock.monotonic())
+
     def forget(self, incoming: Incoming) -> None:
         """Give no answer, as if the request had never come."""
         if incoming.requested is not None:
@@ -195,7 +208,10 @@ class Links:
         """Read no more from a connection, or go on; a datagram carrier cannot be paused."""
         connection = self._connections.get(peer)
         if connection is not None:
-            connection.carrier.pause(peer, paused)
+            connection.paused = paused
+            connection.carrier.pause(peer, paused or connection.behind)
+            if not paused and connection.behind:
+                asyncio.get_running_loop().call_soon(self._read_on, peer, connection)
 
     def disconnect(self, peer: Address) -> None:
         """Say goodbye on a connection and close it; `connection_gone` is not told."""
@@ -217,7 +233,8 @@ class Links:
         carrier = self._streams[peer.carrier]
         connection = _Connection(carrier, inbound)
         if inbound:
-            if sum(other.stranger for other in self._connections.values()) >= MAX_UNAUTHENTICATED:
+            if not self._has_room(peer.origin):
+                self.counters["connections refused"] += 1
                 carrier.disconnect(peer)
                 return
             loop = asyncio.get_running_loop()
@@ -227,10 +244,17 @@ class Links:
 
     def stream_received(self, peer: Address, data: bytes) -> None:
         connection = self._connections.get(peer)
-        if connection is None:
-            return
+        if connection is not None:
+            connection.machine.receive(data)
+            self._take_stream(peer, connection)
+
+    def connection_lost(self, peer: Address, reason: str) -> None:
+        self._end(peer, reason, flush=False)
+
+    # Plumbing.
+
+    def _take_stream(self, peer: Address, connection: _Connection) -> None:
         machine = connection.machine
-        machine.receive(data)
         for message in machine.messages():
             if is_request(message.code):
                 size = len(message.payload) + len(message.token)
@@ -240,11 +264,34 @@ class Links:
         self._flush_stream(peer, connection)
         if machine.closed is not None:
             self._end(peer, machine.closed)
+            return
+        if machine.more and not connection.behind:
+            asyncio.get_running_loop().call_soon(self._read_on, peer, connection)
+        connection.behind = machine.more
+        connection.carrier.pause(peer, connection.paused or connection.behind)
 
-    def connection_lost(self, peer: Address, reason: str) -> None:
-        self._end(peer, reason, flush=False)
+    def _read_on(self, peer: Address, connection: _Connection) -> None:
+        """Others have had their turn: on with what has come."""
+        here = self._connections.get(peer) is connection
+        if here and connection.behind and not connection.paused:
+            connection.behind = False
+            connection.machine.read()
+            self._take_stream(peer, connection)
 
-    # Plumbing.
+    def _has_room(self, origin: str) -> bool:
+        """Whether one more stranger from there may stay: it may have to cost one of whoever has most."""
+        strangers = [peer for peer, connection in self._connections.items() if connection.stranger]
+        origins = Counter(peer.origin for peer in strangers)
+        if origins[origin] >= MAX_UNAUTHENTICATED_PER_HOST:
+            return False
+        if len(strangers) < MAX_UNAUTHENTICATED:
+            return True
+        greediest, most = origins.most_common(1)[0]
+        if most <= origins[origin] + 1:
+            return False
+        self.counters["connections crowded out"] += 1
+        self._end(next(peer for peer in strangers if peer.origin == greediest), "others want to be heard")
+        return True
 
     def _happened(self, event: Event, size: int, now: float) -> None:
         match event:

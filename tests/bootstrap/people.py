@@ -26,6 +26,10 @@ class Place:
     host: str
     port: int = 5683
 
+    @property
+    def origin(self) -> str:
+        return self.host
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 

@@ -63,7 +63,7 @@ class Hub:
             Applicant(
                 public=proven.presented.public,
                 member=proven.peer,
-                address=proven.address.host,
+                address=proven.address.origin,
                 th_3=proven.binding.th_3,
                 id_cred=proven.binding.id_cred,
                 cred=proven.binding.cred,

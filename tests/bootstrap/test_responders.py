@@ -106,12 +106,19 @@ def test_a_flood_from_forged_addresses_leaves_room_for_the_honest() -> None:
     assert rounds == 3
 
 
-def test_the_table_never_grows_beyond_its_room() -> None:
+def test_the_table_never_grows_beyond_its_room_and_the_oldest_gives_way() -> None:
     other = called()
+    one = handshake()
     for number in range(MAX_PENDING + 50):
         reply = reply_to(other, Place(f"host-{number}"), ask(number), reachable=True)
-        assert reply.code == (carriage.CHANGED if number < MAX_PENDING else carriage.SERVICE_UNAVAILABLE)
-    assert other.waiting == MAX_PENDING
+        assert reply.code == carriage.CHANGED
+        assert other.waiting <= MAX_PENDING
+    assert other.counters["crowded out"] == 50
+    step: Post | Established = one.start()
+    while isinstance(step, Post):
+        reply = reply_to(other, HERE, step.payload, echo=step.echo)
+        step = one.receive(reply.code, reply.payload, 0.0, echo=reply.echo)
+    assert other.waiting <= MAX_PENDING
 
 
 def test_one_host_alone_takes_a_small_share_and_half_of_it_without_proof() -> None:

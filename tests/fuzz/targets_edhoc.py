@@ -20,7 +20,7 @@ KEY, OTHER = KeyPair.from_seed(bytes(32)), KeyPair.from_seed(bytes([1]) * 32)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    host: str
+    origin: str
 
 
 def trust(presented: Presented) -> Identified:

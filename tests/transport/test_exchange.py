@@ -122,6 +122,7 @@ def test_a_slow_answer_is_preceded_by_its_acknowledgement_and_asks_for_one() -> 
     it = machine()
     event = it.receive(PEER, arrived(request(CON)), 0.0)
     assert isinstance(event, Requested)
+    it.prove(event, 0.0)
     assert it.receive(PEER, arrived(request(CON)), 0.1) is None  # repeated while it is worked on
     assert it.pending() == []
     it.handle_timer(exchange.ACK_DELAY)
@@ -154,16 +155,92 @@ def test_a_non_confirmable_request_leaves_no_memory_and_gets_such_an_answer() ->
     assert it.timer() is None
 
 
-def test_memory_of_confirmable_requests_is_bounded_in_count_and_bytes() -> None:
+@pytest.mark.parametrize("proven", [True, False])
+def test_memory_of_confirmable_requests_is_bounded_in_count_and_bytes(proven: bool) -> None:
     it = machine()
-    for number in range(repeats.MAX_SEEN + 500):
-        event = it.receive(PEER, arrived(request(CON, number, number.to_bytes(4, "big"))), number * 1e-3)
-        assert isinstance(event, Requested)
-        it.answer(event, Message(CHANGED, event.message.token, (), bytes(1_000)), number * 1e-3)
+    most = repeats.MAX_SEEN if proven else repeats.MAX_SEEN_OF_STRANGERS
+    for number in range(most + 500):
+        ask(it, PEER, number, number * 1e-3, proven=proven)
     it.pending()
     seen, answers = it.remembered
-    assert seen == repeats.MAX_SEEN
-    assert answers <= repeats.MAX_ANSWERS
+    assert seen == most
+    assert answers <= (repeats.MAX_ANSWERS if proven else repeats.MAX_ANSWERS_OF_STRANGERS)
+
+
+def ask(it: Exchange, source: Address, number: int, now: float, *, proven: bool) -> bytes:
+    """A confirmable request and its answer of 1,000 bytes; the datagram of the request."""
+    data = arrived(request(CON, number & 0xFFFF, number.to_bytes(4, "big")))
+    event = it.receive(source, data, now)
+    assert isinstance(event, Requested)
+    if proven:
+        it.prove(event, now)
+    it.answer(event, Message(CHANGED, event.message.token, (), bytes(1_000)), now)
+    return data
+
+
+def test_a_flood_of_strangers_does_not_cost_a_member_the_answer_that_was_lost() -> None:
+    it = machine()
+    data = ask(it, PEER, 1, 0.0, proven=True)
+    for number in range(10_000):
+        ask(it, OTHER, number, 1.0, proven=False)
+    it.pending()
+    assert it.receive(PEER, data, 2.0) is None
+    assert len(sent(it)) == 1
+
+
+def test_a_shorter_message_with_the_id_and_token_of_a_longer_one_gets_no_answer() -> None:
+    it = machine()
+    padded = Message(POST, b"t", (), bytes(300), CON, 1)
+    event = it.receive(PEER, arrived(padded), 0.0)
+    assert isinstance(event, Requested)
+    it.answer(event, Message(CHANGED, b"t", (), bytes(800)), 0.0)
+    it.pending()
+    assert it.receive(PEER, arrived(Message(POST, b"t", kind=CON, mid=1)), 1.0) is None
+    assert sent(it) == []
+    assert it.receive(PEER, arrived(padded), 2.0) is None
+    assert len(sent(it)) == 1
+
+
+def test_a_stranger_is_answered_once_however_late() -> None:
+    it = machine()
+    event = it.receive(PEER, arrived(request(CON)), 0.0)
+    assert isinstance(event, Requested)
+    it.handle_timer(exchange.ACK_DELAY)
+    it.answer(event, Message(CHANGED, b"tok"), 5.0)
+    assert [message.kind for message in sent(it)] == [ACK, NON]
+    assert it.timer() is None
+
+
+def test_members_that_never_acknowledge_leave_room_for_requests() -> None:
+    it = machine()
+    for peer in range(100):
+        source = Address("udp", f"192.0.2.{peer}", 5683)
+        for number in range(30):
+            event = it.receive(source, arrived(request(CON, number)), 0.0)
+            assert isinstance(event, Requested)
+            it.prove(event, 0.0)
+            it.handle_timer(1.0)
+            it.answer(event, Message(CHANGED, b"tok"), 1.0)
+        assert it.apart <= min((peer + 1) * exchange.MAX_APART_PER_PEER, exchange.MAX_APART)
+    assert it.apart == exchange.MAX_APART
+    it.request(OTHER, Message(POST, b"mine"), 1.0, confirmable=True)
+    while (due := it.timer()) is not None:
+        it.handle_timer(due)
+    assert it.apart == 0
+
+
+def test_an_acknowledged_answer_makes_room_for_the_next() -> None:
+    it = machine()
+    for number in range(3 * exchange.MAX_APART_PER_PEER):
+        event = it.receive(PEER, arrived(request(CON, number)), number)
+        assert isinstance(event, Requested)
+        it.prove(event, number)
+        it.handle_timer(number + 0.5)
+        it.answer(event, Message(CHANGED, b"tok"), number + 0.5)
+        *_, apart = sent(it)
+        assert apart.kind == CON
+        it.receive(PEER, arrived(Message(EMPTY, kind=ACK, mid=apart.mid)), number + 0.6)
+    assert it.apart == 0
 
 
 def test_what_is_remembered_is_forgotten_with_time() -> None:

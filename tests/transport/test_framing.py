@@ -155,3 +155,24 @@ def test_a_frame_is_not_read_before_its_header_is_whole() -> None:
     assert [frame_extent(data[:size]) for size in range(3)] == [None, None, None]
     with pytest.raises(Invalid):
         framing.frame_extent(b"\x0f")
+
+
+def test_tiny_messages_are_read_a_few_at_a_time() -> None:
+    machine = Stream()
+    machine.authenticate()
+    machine.pending()
+    machine.receive(encode_frame(Message(framing.CSM)) + encode_frame(Message(framing.PING)) * 1_000)
+    turns = 1
+    while machine.more:
+        assert len(machine.pending()) <= 2 * framing.TURN
+        machine.read()
+        turns += 1
+    assert turns == 1_001 // framing.TURN + 1
+    assert machine.held == 0
+
+
+def test_a_stranger_says_little_before_it_has_proved_who_it_is() -> None:
+    machine = Stream()
+    machine.receive(encode_frame(Message(framing.CSM)) + encode_frame(Message(framing.PING)) * 1_000)
+    assert machine.closed == f"more than {framing.MESSAGES_BEFORE} messages from whom nobody knows"
+    assert machine.held == 0

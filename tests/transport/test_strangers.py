@@ -12,7 +12,7 @@ from kos_edge.testing.loop import VirtualClock, run_virtual
 from kos_edge.transport import coap, links, surface
 from kos_edge.transport.address import Address
 from kos_edge.transport.coap import CHANGED, CON, CONTENT, GET, NON, POST, Message, Request, Response
-from kos_edge.transport.framing import CSM, Stream, encode_frame
+from kos_edge.transport.framing import CSM, MESSAGES_BEFORE, PING, PONG, Stream, encode_frame
 from kos_edge.transport.memory import Network
 from kos_edge.transport.session import NotTaken, Session
 from kos_edge.transport.surface import Limiter
@@ -130,7 +130,7 @@ def test_refusals_are_rare_and_no_longer_than_the_question() -> None:
 def test_a_long_answer_to_an_unproven_address_is_replaced_by_a_refusal() -> None:
     async def scenario() -> None:
         async def generous(address: Address, payload: bytes, echo: bytes | None) -> Response:
-            return Response(CHANGED, bytes(600))
+            return Response(CHANGED, bytes(600), reachable=echo == b"12345678")
 
         network = Network()
         a = await side(network.host("a").datagrams(), network.host("a").streams(None))
@@ -139,6 +139,8 @@ def test_a_long_answer_to_an_unproven_address_is_replaced_by_a_refusal() -> None
         assert (await a.endpoint.request_plain(B, short)).code == coap.UNAUTHORIZED
         padded = Request(POST, "/.well-known/edhoc", bytes(220))
         assert (await a.endpoint.request_plain(B, padded)).payload == bytes(600)
+        guessed = Request(POST, "/.well-known/edhoc", b"m1", options=((coap.ECHO, b"87654321"),))
+        assert (await a.endpoint.request_plain(B, guessed)).code == coap.UNAUTHORIZED
         proven = Request(POST, "/.well-known/edhoc", b"m1", options=((coap.ECHO, b"12345678"),))
         assert (await a.endpoint.request_plain(B, proven)).payload == bytes(600)
         assert (await a.endpoint.request_plain(B_TCP, short)).payload == bytes(600)
@@ -214,9 +216,9 @@ def test_handshakes_at_one_time_are_bounded() -> None:
     run_virtual(scenario())
 
 
-async def open_raw(network: Network, count: int) -> tuple[Raw, list[Address]]:
+async def open_raw(network: Network, count: int, host: str = "c") -> tuple[Raw, list[Address]]:
     raw = Raw()
-    wire = network.host("c").streams(None)
+    wire = network.host(host).streams(None)
     await wire.start(raw)
     peers = [await wire.connect(B_TCP) for _ in range(count)]
     raw.write = wire.write
@@ -229,13 +231,64 @@ def test_connections_of_strangers_are_bounded_in_number_and_time() -> None:
         b = await side(network.host("b").datagrams(), network.host("b").streams())
         loop = asyncio.get_running_loop()
         start = loop.time()
-        raw, peers = await open_raw(network, 80)
+        hosts = [await open_raw(network, 40, f"c{number}") for number in range(3)]
         await asyncio.sleep(1)
         assert len(b.endpoint.connections) == links.MAX_UNAUTHENTICATED
-        assert len(raw.lost) == 80 - links.MAX_UNAUTHENTICATED
+        kept = [len(peers) - len(raw.lost) for raw, peers in hosts]
+        assert sum(kept) == links.MAX_UNAUTHENTICATED
+        assert max(kept) <= links.MAX_UNAUTHENTICATED_PER_HOST
+        assert max(kept) - min(kept) <= 1, "whoever has most gives way"
         await asyncio.sleep(start + links.AUTHENTICATE_WITHIN + 1 - loop.time())
         assert b.endpoint.connections == []
-        assert len(raw.lost) == len(peers)
+        assert all(len(raw.lost) == len(peers) for raw, peers in hosts)
+        await b.endpoint.close()
+
+    run_virtual(scenario())
+
+
+def test_two_hosts_that_fill_the_table_keep_no_third_one_out() -> None:
+    async def scenario() -> None:
+        network = Network()
+        a = await side(network.host("a").streams(None))
+        b = await side(network.host("b").streams())
+        for host in ("c", "d"):
+            await open_raw(network, links.MAX_UNAUTHENTICATED_PER_HOST, host)
+        await asyncio.sleep(0.1)
+        assert len(b.endpoint.connections) == links.MAX_UNAUTHENTICATED
+        assert (await a.endpoint.request_plain(B_TCP, CORE)).ok
+        await a.endpoint.close()
+        await b.endpoint.close()
+
+    run_virtual(scenario())
+
+
+def test_a_flood_of_tiny_messages_is_cut_short() -> None:
+    async def scenario() -> None:
+        network = Network()
+        b = await side(network.host("b").streams())
+        raw, peers = await open_raw(network, 2)
+        hello = encode_frame(Message(CSM))
+        raw.write(peers[0], hello + encode_frame(Message(PING)) * 8_000)
+        raw.write(peers[1], hello + encode_frame(Message(POST)) * 8_000)
+        await asyncio.sleep(1)
+        assert set(raw.lost) == set(peers)
+        assert all(len(answer) < 4 * MESSAGES_BEFORE for answer in raw.streams.values())
+        await b.endpoint.close()
+
+    run_virtual(scenario())
+
+
+def test_a_member_with_tiny_messages_is_answered_whole() -> None:
+    async def scenario() -> None:
+        network = Network()
+        b = await side(network.host("b").streams())
+        raw, peers = await open_raw(network, 1)
+        await asyncio.sleep(0.1)
+        (there,) = b.endpoint.connections
+        b.endpoint.add_session(there, keys_of_both()[1], "a")
+        raw.write(peers[0], encode_frame(Message(CSM)) + encode_frame(Message(PING)) * 6_400)
+        await asyncio.sleep(1)
+        assert raw.streams[peers[0]].count(encode_frame(Message(PONG))) == 6_400
         await b.endpoint.close()
 
     run_virtual(scenario())
@@ -375,6 +428,20 @@ def test_closing_stops_what_is_under_way() -> None:
         assert a.endpoint.bound == []
 
     run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:0:0:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", False),
+        ("c", "d", False),
+    ],
+)
+def test_a_machine_with_a_whole_network_is_one_host(one: str, other: str, same: bool) -> None:
+    assert (Address("udp", one, 1).origin == Address("tcp", other, 2).origin) is same
 
 
 def test_the_limiter_forgets_whom_it_has_not_heard_of_longest() -> None:
