@@ -104,6 +104,7 @@ class PeerReport(TypedDict):
 class TrafficReport(TypedDict):
     """What a node has sent and received since it started; percentiles from publish to final receipt.
 
+    `jumps` counts how often this node found itself behind what its peers hold of it, and went on above that.
     `latency_buckets` counts messages by logarithmic bucket: see `kos_edge.delivery.latency`.
     """
 
@@ -116,6 +117,7 @@ class TrafficReport(TypedDict):
     invalid: int
     handshakes: int
     handshakes_failed: int
+    jumps: int
     p50_s: float | None
     p99_s: float | None
     latency_buckets: list[int]

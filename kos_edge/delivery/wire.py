@@ -7,7 +7,8 @@ because a receipt speaks only for the member at the other end of the session.
     answer    = {1: [* receipt], 2: delay_us, ? 3: [+ kid], ? 4: wait_ms}    POST /klp, response
     receipt   = [source, audience, class, epoch, held, [* first, last], [* [seq, reason]], reach]
     sync      = {1: [* [source, audience, class, epoch, from, to]], 2: highest_epoch}     POST /sync, request
-    synced    = {1: [* receipt], 2: highest_epoch_held}                         POST /sync, response
+    synced    = {1: [* receipt], 2: highest_epoch_held, ? 3: [+ end]}           POST /sync, response
+    end       = [audience, class, epoch, held, chain_hash / null]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from enum import IntEnum
 
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor
+from kos_edge.klp.header import CHAIN_BYTES
 from kos_edge.klp.pack import MAX_PACK
 from kos_edge.klp.stream import Class, Stream, audience_from_wire, audience_to_wire
 
@@ -27,6 +29,7 @@ MAX_PARCELS = 1024  # one request; 64 KiB of the smallest packs are fewer
 MAX_REFUSALS = 128  # one receipt; more than a pack that fits a datagram can hold
 ANSWER_BYTES = 1_000  # so that an answer fits one datagram inside OSCORE
 STREAM_ANSWER_BYTES = 64_000  # over TCP
+MAX_ENDS = 8  # lanes whose end is told in one comparison, the newest first, so that it fits a datagram
 _MAX_SEQ = 2**63 - 1
 _SHIP_LIMIT = MAX_PACK + 4096
 _ITEMS = MAX_RECEIPTS * (16 + 2 * MAX_RANGES + 3 * MAX_REFUSALS)  # CBOR items of the largest answer
@@ -114,11 +117,26 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """Where a lane of the asker's ends at the other: its newest epoch, the number held, the chain hash of that pack.
+
+    `hash` is None where the other does not have it.
+    """
+
+    audience: str
+    cls: Class
+    epoch: int
+    held: int
+    hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Synced:
-    """What the other holds of the offered streams, and the highest epoch of the asker's it has seen."""
+    """What the other holds of the offered streams, the asker's highest epoch that it has seen, and its lanes' ends."""
 
     receipts: tuple[Receipt, ...]
     epoch: int
+    ends: tuple[End, ...] = ()
 
 
 def _stream_to_wire(stream: Stream) -> list[object]:
@@ -293,20 +311,43 @@ def decode_sync(data: bytes) -> Sync:
 
 def encode_synced(synced: Synced, limit: int = ANSWER_BYTES) -> bytes:
     """The response to `POST /sync`. It fits a datagram as `encode_answer` does."""
-    data = _encode_synced(synced.receipts, synced.epoch)
+    data = _encode_synced(synced)
     for receipts in _shorter(synced.receipts):
         if len(data) <= limit:
             break
-        data = _encode_synced(receipts, synced.epoch)
+        data = _encode_synced(replace(synced, receipts=receipts))
     return data
 
 
-def _encode_synced(receipts: tuple[Receipt, ...], epoch: int) -> bytes:
-    return cbor.encode({1: [receipt_to_wire(r) for r in receipts[:MAX_RECEIPTS]], 2: epoch})
+def _encode_synced(synced: Synced) -> bytes:
+    body: dict[int, object] = {
+        1: [receipt_to_wire(r) for r in synced.receipts[:MAX_RECEIPTS]],
+        2: synced.epoch,
+    }
+    if synced.ends:
+        body[3] = [
+            [audience_to_wire(end.audience), end.cls.code, end.epoch, end.held, end.hash]
+            for end in synced.ends[:MAX_ENDS]
+        ]
+    return cbor.encode(body)
 
 
 def decode_synced(data: bytes) -> Synced:
     """Read the response to `POST /sync`. Raises Invalid."""
     body = _map(cbor.decode(data, items=_ITEMS), "a sync's answer")
     receipts = tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS))
-    return Synced(receipts, _uint(body.get(2), "an epoch"))
+    ends = tuple(_end_from_wire(item) for item in _list(body.get(3, []), "ends", MAX_ENDS))
+    return Synced(receipts, _uint(body.get(2), "an epoch"), ends)
+
+
+def _end_from_wire(value: object) -> End:
+    match value:
+        case [audience, int(code), int(epoch), int(held), None | bytes() as chain]:
+            if chain is not None and len(chain) != CHAIN_BYTES:
+                raise Invalid(f"a chain hash is {CHAIN_BYTES} bytes")
+            if not (_uint(epoch, "an epoch") and _uint(held, "a position")):
+                raise Invalid("an end is of an epoch and a position from 1")
+            return End(
+                audience_from_wire(audience), Class.from_code(_uint(code, "a class")), epoch, held, chain
+            )
+    raise Invalid("an end is audience, class, epoch, position and chain hash")

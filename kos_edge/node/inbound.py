@@ -210,7 +210,8 @@ class Inbound:
 
         def work(store: Store) -> Synced:
             receipts = store.journal.declare(peer.kid, sync.offers, at_ms)
-            return Synced(tuple(receipts), store.journal.highest_epoch(peer.kid))
+            highest, ends = store.journal.highest_epoch(peer.kid), store.journal.ends(peer.kid)
+            return Synced(tuple(receipts), highest, tuple(ends))
 
         before = self._writer.store.packs.last_id
         synced = await self._writer.run(work)

@@ -20,6 +20,7 @@ from kos_edge.delivery.window import Window
 from kos_edge.delivery.wire import (
     Answer,
     Offer,
+    Reason,
     Receipt,
     Sync,
     decode_answer,
@@ -32,6 +33,7 @@ from kos_edge.klp.pack import Stream
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
 from kos_edge.node.inbound import KLP_PATH, SYNC_PATH, TRUST_PATH
+from kos_edge.node.numbering import Numbering
 from kos_edge.node.settling import Settling
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
@@ -70,6 +72,7 @@ class Link:
         clock: Clock,
         uptime: Uptime,
         settling: Settling,
+        numbering: Numbering,
         ring: VolatileRing,
         cut_off: Callable[[], None],
         save: Callable[[], Awaitable[None]],
@@ -91,6 +94,7 @@ class Link:
         self._clock = clock
         self._uptime = uptime
         self._settling = settling
+        self._numbering = numbering
         self._ring = ring
         self._cut_off = cut_off
         self._save = save
@@ -103,6 +107,7 @@ class Link:
             None  # where not all that is owed has been compared: the streams that were
         )
         self._begun: set[Stream] = set()  # streams whose beginning the peer was offered or is being sent
+        self._met = False
         self._told: set[bytes] = set()
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -195,25 +200,28 @@ class Link:
         """Say what is owed, hear what the peer holds of it: nothing is assumed.
 
         An offer is also the word that of older epochs of its lane there is nothing else. So what does not fit one
-        request is not carried before the oldest streams are settled and the rest is compared in its turn.
+        request is not carried before the oldest streams are settled and the rest is compared in its turn. Where the
+        peer holds more than this node ever numbered, another life of its key has sent it: the numbering goes on above.
         """
+        while await self._compare_once():
+            pass
+
+    async def _compare_once(self) -> bool:
+        """One comparison; True where it has to be repeated, for what is owed has got other numbers."""
         owed = await self._writer.read(self._owed)
         part = owed[:OFFERS]
         self._begun.update(o.stream for o in part)
         self._compared = {o.stream for o in part} if len(owed) > len(part) else None
-        if not part:
-            return
+        if not part and self._met:
+            return False
+        self._met = True
         offers = tuple(Offer(o.stream, o.first, o.last) for o in part)
         body = encode_sync(Sync(offers, self._writer.store.outbox.epoch))
         synced = decode_synced(await self._ask(SYNC_PATH, body))
-        if synced.epoch > self._writer.store.outbox.epoch:
-            log.error(
-                "%s has seen a later start of this node than this one: was its card restored from a copy?",
-                self.peer.name,
-            )
-        self._settle(self.courier.on_receipts(self._entitled(synced.receipts)))
+        await self._settle(self.courier.on_receipts(self._entitled(synced.receipts)))
         for o in part:
             self._loaded.pop(o.stream, None)
+        return await self._numbering.compare(self.peer, synced, [o.stream for o in part])
 
     async def _compare_again(self) -> None:
         """The courier has nothing to do, and yet something is owed: say what, and bring what is missing there."""
@@ -316,7 +324,7 @@ class Link:
             self.courier.on_failure(shipment.number, self._clock.monotonic())
         else:
             answer = replace(answer, receipts=self._entitled(answer.receipts))
-            self._settle(self.courier.on_answer(shipment.number, answer, self._clock.monotonic()))
+            await self._settle(self.courier.on_answer(shipment.number, answer, self._clock.monotonic()))
             await self._introduce(answer)
         self.news.set()
 
@@ -334,10 +342,21 @@ class Link:
         own = self._trust.kid
         return tuple(r for r in receipts if r.stream.source == own and is_in(self.peer, r.stream.audience))
 
-    def _settle(self, settled: Iterable[Settled]) -> None:
+    async def _settle(self, settled: Iterable[Settled]) -> None:
+        taken: list[Stream] = []
         for item in settled:
+            places = [refusal.seq for refusal in item.refusals if refusal.reason == Reason.FORKED]
+            if (
+                places
+            ):  # not refused for good: the messages get other places, and this session knows the old ones
+                others = tuple(refusal for refusal in item.refusals if refusal.reason != Reason.FORKED)
+                item = replace(item, held=min(item.held, min(places) - 1), refusals=others)
+                taken.append(item.stream)
             self._ring.settle(item)
             self._settling.take([item])
+        for stream in taken:
+            if await self._numbering.leave_behind(stream):
+                self.session.close("what was owed has other numbers now")
 
     def stop(self) -> None:
         """Carry nothing any more; the session itself goes on."""

@@ -36,6 +36,7 @@ from kos_edge.node.inbound import Inbound
 from kos_edge.node.keyfile import read_key
 from kos_edge.node.link import Link
 from kos_edge.node.listening import carriers_for, port_of
+from kos_edge.node.numbering import Numbering
 from kos_edge.node.peers import Peers
 from kos_edge.node.publisher import Limits, Publisher, Sealer, Terms
 from kos_edge.node.settling import Settling
@@ -158,6 +159,7 @@ class Node:
         self.uptime = Uptime(self.clock, uptime_ms)
         self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.is_for_others)
         self.settling = Settling(self.writer, self.uptime)
+        self.numbering = Numbering(self.writer, self.trust, self.settling, random=self._random)
         self.ring = VolatileRing(self.trust.key)
         self.publisher = Publisher(
             self.writer,
@@ -328,6 +330,7 @@ class Node:
             clock=self.clock,
             uptime=self.uptime,
             settling=self.settling,
+            numbering=self.numbering,
             ring=self.ring,
             cut_off=self.cut_off,
             save=self.save,

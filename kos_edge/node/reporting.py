@@ -225,6 +225,7 @@ def traffic(node: Node) -> TrafficReport:
         invalid=node.inbound.counters["invalid"],
         handshakes=node.handshakes.succeeded + node.handshakes.answered,
         handshakes_failed=node.handshakes.failed,
+        jumps=node.numbering.jumps,
         p50_s=latency.percentile(0.5),
         p99_s=latency.percentile(0.99),
         latency_buckets=list(latency.buckets),
@@ -240,6 +241,8 @@ def warnings(node: Node) -> list[str]:
         )
     if node.trust.admission is not None and node.config.admission.open:
         found.append("admission is open: everybody who finds this hub becomes a member")
+    if node.numbering.warning:
+        found.append(node.numbering.warning)
     found += [f"no session with a hub: {text}" for text in node.peers.complaints()]
     if node.peers.trouble:
         found.append(f"discovery does not work: {node.peers.trouble}")

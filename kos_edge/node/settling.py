@@ -52,6 +52,10 @@ class Settling:
         """Whether the message may have left this node since it started."""
         return self._left.get(position.stream, 0) >= position.seq
 
+    def left(self, stream: Stream) -> bool:
+        """Whether anything of a stream of ours may have left this node since it started."""
+        return stream in self._left
+
     def take(self, settled: Iterable[Settled]) -> None:
         """Hand in what receipts say."""
         self._waiting.extend(settled)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
-from kos_edge.delivery.wire import MAX_REFUSALS, Offer, Reach, Reason, Receipt, Refusal
+from kos_edge.delivery.wire import MAX_ENDS, MAX_REFUSALS, End, Offer, Reach, Reason, Receipt, Refusal
 from kos_edge.errors import Invalid
 from kos_edge.klp.pack import Class, Malformed, Pack, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
@@ -212,6 +212,17 @@ class Journal:
         return max(
             (row.stream.epoch for row in self._streams if row.stream.source == source and row.held), default=0
         )
+
+    def ends(self, source: bytes) -> list[End]:
+        """Where each lane of `source` ends here: its newest epoch of which anything is held. The newest first."""
+        newest: dict[LaneKey, StreamRow] = {}
+        for row in self._streams:
+            if row.stream.source == source and row.held:
+                key = _lane_key(row.stream)
+                if key not in newest or newest[key].stream.epoch < row.stream.epoch:
+                    newest[key] = row
+        rows = sorted(newest.values(), key=lambda row: -row.stream.epoch)[:MAX_ENDS]
+        return [End(r.stream.audience, r.stream.cls, r.stream.epoch, r.held, r.hash) for r in rows]
 
     # -- retention
 

@@ -104,6 +104,7 @@ class Outbox:
         self._streams = streams
         self._packs = packs
         self.epoch = 0
+        self._opened: list[int] = []  # by this process
         self.usage = Usage()
         self.by_topic: dict[str, Usage] = {}
         self.limited: Callable[[str], bool] | None = None
@@ -118,6 +119,7 @@ class Outbox:
         last = max(int.from_bytes(before, "big") if before else 0, above)
         self.epoch = ((last >> _RANDOM_BITS) + 1) << _RANDOM_BITS | int.from_bytes(random(4), "big")
         self._database.put(_EPOCH_KEY, self.epoch.to_bytes(8, "big"))
+        self._opened.append(self.epoch)
         return self.epoch
 
     def uptime_ms(self, source: bytes) -> int:
@@ -130,9 +132,11 @@ class Outbox:
         self.by_topic = {}
         self._index = {}
         self._gone.clear()
-        epoch = self._database.get(_EPOCH_KEY)
-        if self.epoch > (int.from_bytes(epoch, "big") if epoch else 0):
-            self.epoch = 0  # its commit failed: it was never opened
+        stored = self._database.get(_EPOCH_KEY)
+        last = int.from_bytes(stored, "big") if stored else 0
+        self._opened = [epoch for epoch in self._opened if epoch <= last]
+        if self.epoch > last:  # its commit failed: it was never opened
+            self.epoch = self._opened[-1] if self._opened else 0
         own = {row.id: row for row in self._streams if row.stream.source == source and row.settled < row.held}
         if not own:
             return
@@ -140,9 +144,9 @@ class Outbox:
             row = own.get(stream)
             if row is not None and first + count - 1 > row.settled:
                 topics = self._topics_in(self._packs.sealed(ident)) if self.limited is not None else ()
-                self._count_in(row, Waiting(ident, first, first + count - 1, size, at, ttl, None, topics))
+                self.count_in(row, Waiting(ident, first, first + count - 1, size, at, ttl, None, topics))
 
-    def _count_in(self, row: StreamRow, waiting: Waiting) -> None:
+    def count_in(self, row: StreamRow, waiting: Waiting) -> None:
         self._index.setdefault(row.id, []).append(waiting)
         self.usage.add(1, waiting.last - waiting.first + 1, waiting.size)
         for topic, messages, size in waiting.topics:
@@ -190,7 +194,7 @@ class Outbox:
         stream = Stream(key.kid, audience, cls, self.epoch)
         row = self._streams.find(stream)
         first = 1 if row is None else row.held + 1
-        prev: Link = self._link(stream) if row is None else row.hash
+        prev: Link = self.link(stream) if row is None else row.hash
         sealed = []
         number = first
         for packer, ttl in _packed(stream, first, messages):
@@ -212,7 +216,7 @@ class Outbox:
             if not settle:
                 topics = self._topics_in(raw) if self.limited is not None else ()
                 last = start + count - 1
-                self._count_in(row, Waiting(ident, start, last, len(raw), at, ttl, stamp.uptime_ms, topics))
+                self.count_in(row, Waiting(ident, start, last, len(raw), at, ttl, stamp.uptime_ms, topics))
         row.held, row.hash = number - 1, prev if isinstance(prev, bytes) else None
         row.uptime_ms = stamp.uptime_ms
         if settle:
@@ -220,7 +224,8 @@ class Outbox:
         self._streams.touch(row)
         return Appended(stream, first)
 
-    def _link(self, stream: Stream) -> Boundary | None:
+    def link(self, stream: Stream) -> Boundary | None:
+        """What the first pack of `stream` names as before it: the end of the newest epoch of the lane."""
         before = [
             row
             for row in self._streams
@@ -235,6 +240,13 @@ class Outbox:
         last = max(before, key=lambda row: row.stream.epoch)
         assert last.hash is not None
         return Boundary(last.stream.epoch, last.held, last.hash)
+
+    def release(self, row: StreamRow) -> list[Waiting]:
+        """What is owed of a stream is owed under its numbers no more; the caller numbers it anew."""
+        packs = self._index.pop(row.id, [])
+        for waiting in packs:
+            self._count_out(waiting)
+        return packs
 
     # -- handing over and letting go
 

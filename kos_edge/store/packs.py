@@ -62,6 +62,11 @@ class Packs:
         """Whether this pack is still kept."""
         return self._database.execute(sql.PACK_ONE, (ident,)).fetchone() is not None
 
+    def reseal(self, ident: int, size: int, stream: int, first: int, count: int, sealed: bytes) -> None:
+        """Give one pack of `size` bytes another place and other bytes; inside a transaction. Its id stays."""
+        self._database.execute(sql.PACK_RESEAL, (stream, first, count, sealed, ident))
+        self.bytes += len(sealed) - size
+
     def delete(self, ident: int, size: int) -> None:
         """Let one pack of `size` bytes go; inside a transaction."""
         self._database.execute(sql.PACK_DELETE, (ident,))

@@ -89,6 +89,7 @@ PACK_MESSAGES = "SELECT coalesce(sum(count), 0) FROM pack"
 PACK_FIRST = "SELECT at FROM pack ORDER BY id LIMIT 1"
 PACK_ONE = "SELECT sealed FROM pack WHERE id = ?"
 PACK_DELETE = "DELETE FROM pack WHERE id = ?"
+PACK_RESEAL = "UPDATE pack SET stream = ?, first = ?, count = ?, sealed = ? WHERE id = ?"
 PACK_TOTALS = "SELECT coalesce(sum(length(sealed)), 0), count(*), coalesce(max(id), 0) FROM pack"
 
 AHEAD_ADD = "INSERT OR IGNORE INTO ahead (stream, first, count, age, sealed) VALUES (?, ?, ?, ?, ?)"

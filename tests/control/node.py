@@ -91,6 +91,7 @@ class SmallNode:
                 "invalid": 0,
                 "handshakes": 1,
                 "handshakes_failed": 0,
+                "jumps": 0,
                 "p50_s": 0.11,
                 "p99_s": 0.4,
                 "latency_buckets": [0, 10],

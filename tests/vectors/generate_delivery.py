@@ -38,6 +38,11 @@ def good() -> list[dict[str, Any]]:
         ),
         _case("synced", wire.encode_synced(wire.Synced((wire.Receipt(STREAM, 0), receipt), 5 << 32)), ""),
         _case(
+            "synced",
+            wire.encode_synced(wire.Synced((), 5 << 32, (wire.End("hub", Class(), 5 << 32, 60, bytes(16)),))),
+            "where a lane ends",
+        ),
+        _case(
             "news",
             cbor.encode({1: {KID: [3, bytes(8), b""]}, 4: 1}),
             "three revocations of one issuer are held",
@@ -84,6 +89,18 @@ def bad() -> list[dict[str, Any]]:
         _case("answer", answer([b"short", *plain[1:]]), "a kid of 5 bytes", valid=False),
         _case("sync", cbor.encode({1: [[*plain[:4], 0, 3]], 2: 1}), "an offer from number 0", valid=False),
         _case("synced", cbor.encode({1: [], 2: -1}), "a negative epoch", valid=False),
+        _case(
+            "synced",
+            cbor.encode({1: [], 2: 1, 3: [[*plain[1:4], 60, bytes(8)]]}),
+            "a chain hash of 8 bytes",
+            valid=False,
+        ),
+        _case(
+            "synced",
+            cbor.encode({1: [], 2: 1, 3: [[*plain[1:4], 0, None]]}),
+            "an end at nothing",
+            valid=False,
+        ),
     ]
 
 

@@ -1,0 +1,163 @@
+"""Numbering: this node's numbers stay above all that anybody holds of it, also when its state was put back from a copy.
+
+What a peer says of its positions (`/sync`) is compared with what this node knows to have numbered. Where the peer
+holds more, another life of this key has gone on from here: this node opens an epoch above, says so, and goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+
+from kos_edge.delivery.wire import End, Synced
+from kos_edge.klp.pack import Stream
+from kos_edge.mesh.membership import Membership
+from kos_edge.mesh.policy import is_in
+from kos_edge.node.settling import Settling
+from kos_edge.node.trust import Trust
+from kos_edge.store.store import Store
+from kos_edge.store.takeover import Stand, renumber, take_over
+from kos_edge.store.writer import Writer
+
+MAX_LEAD = 1 << 16
+"""Starts that a peer may have seen beyond ours: 65,536, one an hour for seven years. A peer cannot prove what it says
+here, and must not be able to use the numbers up."""
+
+MAX_JUMPS = 16
+"""Jumps of one process: two devices with one key would else chase each other for ever."""
+
+_COUNTER_BIT = 32  # an epoch is a counter of starts above 32 random bits
+
+log = logging.getLogger(__name__)
+
+
+class Numbering:
+    """Watches over the epochs of this node. `jumps` counts how often it found itself behind since it started."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        trust: Trust,
+        settling: Settling,
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._writer = writer
+        self._trust = trust
+        self._settling = settling
+        self._random = random
+        self.jumps = 0
+        self.renumbered = 0
+        self.warning = ""
+
+    async def compare(self, peer: Membership, synced: Synced, offered: Iterable[Stream]) -> bool:
+        """Take what the peer says of our positions; True where this node was behind and has jumped ahead.
+
+        What it still owes is then another: the caller compares again.
+        """
+        ends, above = await self._writer.read(lambda store: self._beyond(store, peer, synced))
+        if not ends and not above:
+            return False
+        if self.jumps >= MAX_JUMPS:
+            return False
+        await self._settling.flush()
+        taken = {r.stream for r in synced.receipts if r.held or r.ranges}
+        unseen = [stream for stream in offered if stream not in taken and not self._settling.left(stream)]
+        moved = await self._writer.run(lambda store: self._jump(store, peer, ends, above, unseen))
+        self.jumps += 1
+        self.renumbered += moved
+        self.warning = (
+            f"{peer.name} holds what this key sent after this state was written: the card was put back from a copy,"
+            " or another device has a copy of it. This node goes on above that."
+            " If there are two, keep one running: kos-edge rekey, there"
+        )
+        log.warning("%s (%d messages were numbered anew)", self.warning, moved)
+        return True
+
+    async def leave_behind(self, stream: Stream) -> bool:
+        """A receiver has something else of ours at places of `stream`: what is owed of it is numbered anew.
+
+        Whether anything was.
+        """
+        await self._settling.flush()
+        moved = await self._writer.run(lambda store: self._leave(store, stream))
+        if moved:
+            self.jumps += 1
+            self.renumbered += moved
+            log.warning("%d messages are numbered anew: their places were taken by others", moved)
+        return moved > 0
+
+    def _beyond(self, store: Store, peer: Membership, synced: Synced) -> tuple[list[End], int]:
+        """The lanes in which the peer holds more than we know of, and the epoch to go above, 0 for no need."""
+        most = ((store.outbox.epoch >> _COUNTER_BIT) + MAX_LEAD) << _COUNTER_BIT
+        if synced.epoch > most:
+            log.warning("%s speaks of a start of this node that cannot be", peer.name)
+        ends = [
+            end
+            for end in synced.ends
+            if end.epoch <= most and is_in(peer, end.audience) and self._is_beyond(store, end)
+        ]
+        return ends, synced.epoch if store.outbox.epoch < synced.epoch <= most else 0
+
+    def _is_beyond(self, store: Store, end: End) -> bool:
+        row = store.streams.find(self._stream(end))
+        if row is None or row.held < end.held:
+            return True
+        other = None not in (row.hash, end.hash) and row.hash != end.hash
+        return row.held == end.held and other
+
+    def _stream(self, end: End) -> Stream:
+        return Stream(self._trust.kid, end.audience, end.cls, end.epoch)
+
+    def _jump(self, store: Store, peer: Membership, ends: list[End], above: int, unseen: list[Stream]) -> int:
+        again = [stream for stream in unseen if self._nobody_has(store, stream)]
+        stands = [
+            Stand(self._stream(end), end.held, end.hash if self._may_name(store, peer, end, again) else None)
+            for end in ends
+        ]
+        take_over(store, stands, self._random, above=above)
+        return self._renumber(store, again)
+
+    def _leave(self, store: Store, stream: Stream) -> int:
+        row = store.streams.find(stream)
+        if row is None or row.settled == row.held or stream.source != self._trust.kid:
+            return 0
+        if stream.epoch == store.outbox.epoch:
+            store.outbox.open_epoch(self._random)
+        return self._renumber(store, [stream])
+
+    def _renumber(self, store: Store, streams: list[Stream]) -> int:
+        mesh = self._trust.mesh
+        return 0 if mesh is None else renumber(store, self._trust.key, mesh, streams)
+
+    @staticmethod
+    def _nobody_has(store: Store, stream: Stream) -> bool:
+        row = store.streams.find(stream)
+        return row is not None and row.settled == 0
+
+    def _may_name(self, store: Store, peer: Membership, end: End, again: list[Stream]) -> bool:
+        """Whether the next pack may name this end as what comes before it.
+
+        If there is a second device with this key, that is what proves it as soon as it goes on from there too. Never
+        where this key has signed later ones in the lane: that would speak against itself. Nor where another receiver
+        may hold more than this peer does: a card that was put back and is alone would look like two.
+        """
+        if end.hash is None:
+            return False
+        stream = self._stream(end)
+        row = store.streams.find(stream)
+        if row is not None and row.held >= end.held:
+            return False
+        lane = (stream.source, stream.audience, stream.cls)
+        later = (
+            other.stream
+            for other in store.streams
+            if (other.stream.source, other.stream.audience, other.stream.cls) == lane
+            and other.held
+            and other.stream.epoch > end.epoch
+        )
+        if any(other not in again for other in later):
+            return False
+        readers = [member for member in self._trust.roster if is_in(member, end.audience)]
+        return all(m.kid in (peer.kid, self._trust.kid) or self._trust.revoked(m) for m in readers)
