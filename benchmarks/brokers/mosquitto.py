@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -37,6 +38,9 @@ class Settings:
 
 
 AS_IT_COMES = Settings("mosquitto", "persistence, saved every 30 min, at most 1,000 messages queued")
+UNBOUNDED = Settings(
+    "mosquitto-unbounded", "the same, with no limit to its queue", ("max_queued_messages 0",)
+)
 SAVING = Settings(
     "mosquitto-autosave",
     "persistence, saved at every change, no limit to its queue",
@@ -155,6 +159,26 @@ class Publisher:
     def _lost(self, *_: object) -> None:
         with self._answered:
             self._answered.notify_all()
+
+
+def flood(port: int, bodies: Sequence[bytes], in_flight: int, within_s: float) -> float:
+    """Publish as fast as paho does; seconds until the last one is acknowledged."""
+    with _connected(port, "publisher", in_flight=in_flight) as client:
+        answers = itertools.count(1)
+        done = threading.Event()
+        count = len(bodies)
+
+        def heard(*_: object) -> None:
+            if next(answers) == count:
+                done.set()
+
+        client.on_publish = heard
+        began = time.perf_counter()
+        for body in bodies:
+            client.publish(TOPIC, body, qos=1)
+        if not done.wait(within_s):
+            raise OSError(f"not all were acknowledged within {within_s:.0f} s")
+        return time.perf_counter() - began
 
 
 def subscribe(port: int) -> None:
