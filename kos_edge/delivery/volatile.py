@@ -14,7 +14,7 @@ from kos_edge.delivery.courier import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.wire import Reach, Receipt
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import Message, Pack, Packer, Stream, peek
+from kos_edge.klp.pack import Message, Pack, Packer, Prepared, Stream, peek
 
 RING_BYTES = 256 * 1024  # of sealed packs that wait for a link, of all streams together
 MAX_STREAMS = 4_096  # whose highest number a receiver remembers; the one not heard of for longest goes first
@@ -34,7 +34,7 @@ class VolatileRing:
         self,
         mesh: bytes,
         stream: Stream,
-        messages: Sequence[Message],
+        messages: Sequence[Message | Prepared],
         *,
         mono_ms: int,
         wall_ms: int | None,

@@ -87,6 +87,11 @@ def head(major: int, argument: int) -> bytes:
     return bytes((kind | 27,)) + argument.to_bytes(8, "big")
 
 
+def encode_float(value: float) -> bytes:
+    """A floating-point number in the shortest of the three widths that gives it back; NaN has one encoding."""
+    return _write_float(value, 0)
+
+
 def byte_string(data: bytes) -> bytes:
     """`data` as an encoded byte string: for structures that are put together from encoded parts."""
     return head(2, len(data)) + data

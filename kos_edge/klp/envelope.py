@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, cose, identity
-from kos_edge.klp.header import Header
+from kos_edge.klp.header import CHAIN_BYTES, Header
 
 MAX_PACK = 69_632
 """Bytes of a sealed pack at most: the largest message, and room for its header and topic."""
@@ -45,3 +46,8 @@ def verify(header: Header, signed: cose.Signed, public: bytes, external_aad: byt
 def assemble(signed: bytes, slots: Iterable[bytes]) -> bytes:
     """The bytes of a pack of an encoded COSE_Sign1 and encoded slots."""
     return b"\x82" + signed + cbor.array(slots)
+
+
+def chain_hash(signed: bytes) -> bytes:
+    """The first 16 bytes of SHA-256 over an encoded COSE_Sign1."""
+    return sha256(signed).digest()[:CHAIN_BYTES]

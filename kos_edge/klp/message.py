@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from kos_edge.errors import Invalid
 from kos_edge.klp import body, cbor, topic
@@ -26,6 +26,12 @@ MAX_TTL_S = 2**32 - 1
 _MAX_CATEGORY = 64
 _MAX_CORRELATION = 255
 _MAX_TRACE = 255
+_SLOT_HEAD = 4
+"""Bytes of a slot before its tail: an array, and three small integers."""
+
+_SURELY_WHOLE = 4_000
+"""Bytes of a message's tail that can neither hold too many items nor be too long, wherever it stands."""
+
 _HINT = "split it, or publish a reference to where the content is"
 
 
@@ -70,23 +76,69 @@ class Malformed:
     why: str
 
 
-def encode_message(message: Message, topic_index: int) -> bytes:
-    """The bytes of a slot; Invalid if the message breaks a rule: nothing is signed that others refuse."""
+class Prepared(NamedTuple):
+    """A message that was checked and encoded once; only its place in a pack is still missing.
+
+    `tail` is the encoded body, and behind it the encoded options where the message has some.
+    """
+
+    topic: str
+    type: int
+    offset_ms: int
+    tail: bytes
+    has_options: bool
+    ttl_s: int | None
+
+    def slot(self, topic_index: int) -> bytes:
+        """The bytes of its slot in a pack in whose table its topic is at this index."""
+        offset = self.offset_ms
+        return (
+            (b"\x85" if self.has_options else b"\x84")
+            + cbor.head(0, topic_index)
+            + cbor.head(0, self.type)
+            + (cbor.head(0, offset) if offset >= 0 else cbor.head(1, -1 - offset))
+            + self.tail
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of its slot, give or take what its place adds."""
+        return len(self.tail) + _SLOT_HEAD
+
+    def later(self, ms: int) -> Prepared:
+        """The same, counted from a base that was so much earlier; at most as far from it as a message may be."""
+        offset = max(-MAX_OFFSET_MS, min(self.offset_ms + ms, MAX_OFFSET_MS))
+        return self._replace(offset_ms=offset) if ms else self
+
+
+def prepare(message: Message) -> Prepared:
+    """The message ready for its place in a pack. Invalid if it breaks a rule: nothing is signed that others refuse."""
     topic.check_topic(message.topic)
     payload, offset_ms = message.payload, message.offset_ms
-    wire = payload.to_wire()
-    parts: list[Any] = [topic_index, payload.TYPE, offset_ms, wire]
-    body.from_wire(payload.TYPE, wire)
     _check_offset(offset_ms)
+    tail = payload.encoded() if isinstance(payload, body.Data) else None
+    if tail is None:
+        wire = payload.to_wire()
+        body.from_wire(payload.TYPE, wire)
+        tail = cbor.encode(wire, depth=cbor.MAX_DEPTH - 1)
     options = _options(message)
     if options:
-        parts.append(options)
         _with_options(message.topic, payload, offset_ms, options)
-    data = cbor.encode(parts)
+        tail += cbor.encode(options)
+    ready = Prepared(message.topic, payload.TYPE, offset_ms, tail, bool(options), message.ttl_s)
+    if len(tail) > _SURELY_WHOLE:
+        data = ready.slot(0)
+        if len(data) > MAX_MESSAGE:
+            raise Invalid(f"a message of {len(data)} bytes; at most {MAX_MESSAGE} are carried", hint=_HINT)
+        cbor.decode(data)
+    return ready
+
+
+def encode_message(message: Message, topic_index: int) -> bytes:
+    """The bytes of a slot; Invalid if the message breaks a rule, as in `prepare`."""
+    data = prepare(message).slot(topic_index)
     if len(data) > MAX_MESSAGE:
         raise Invalid(f"a message of {len(data)} bytes; at most {MAX_MESSAGE} are carried", hint=_HINT)
-    if len(data) > cbor.MAX_ITEMS:  # fewer bytes cannot hold too many items
-        cbor.decode(data)
     return data
 
 

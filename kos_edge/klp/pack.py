@@ -11,32 +11,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, cose, envelope, merkle
-from kos_edge.klp.envelope import MAX_PACK
-from kos_edge.klp.header import CHAIN_BYTES, MAX_COUNT, Boundary, Header, Link
+from kos_edge.klp.envelope import MAX_PACK, chain_hash
+from kos_edge.klp.header import MAX_COUNT, Boundary, Header, Link
 from kos_edge.klp.message import (
     MAX_MESSAGE,
     Malformed,
     Message,
+    Prepared,
     Reason,
     Removed,
     encode_message,
+    prepare,
     read_slot,
     topic_index,
 )
 from kos_edge.klp.packer import UDP_BUDGET, Packer, message_size, seal
+from kos_edge.klp.plain import is_plain_reading
 from kos_edge.klp.shown import Shown, peek_shown, unseal_shown
 from kos_edge.klp.stream import MAX_SEQ, Class, Position, Priority, Stream
 
 __all__ = [
-    "MAX_COUNT", "MAX_MESSAGE", "MAX_PACK", "UDP_BUDGET", "Boundary", "Class", "Header", "Link", "Malformed",
-    "Message", "Pack", "Packer", "Position", "Priority", "Reason", "Removed", "Shown", "Stream", "chain_hash",
-    "encode_message", "message_size", "peek", "peek_shown", "remove", "seal", "show", "unseal",
-    "unseal_shown",
+    "MAX_COUNT", "MAX_MESSAGE", "MAX_PACK", "UDP_BUDGET", "Boundary", "Class", "Header", "Link",
+    "Malformed", "Message", "Pack", "Packer", "Position", "Prepared", "Priority", "Reason", "Removed",
+    "Shown", "Stream", "chain_hash", "encode_message", "message_size", "peek", "peek_shown", "prepare",
+    "remove", "seal", "show", "unseal", "unseal_shown",
 ]  # fmt: skip
 
 Slot = bytes | Removed
@@ -87,6 +89,21 @@ class Pack:
         numbered = enumerate(self.slots, start=self.first)
         return tuple(
             [slot if isinstance(slot, Removed) else read_slot(seq, slot, topics) for seq, slot in numbered]
+        )
+
+    @cached_property
+    def others(self) -> tuple[tuple[int, Message | Removed | Malformed], ...]:
+        """The messages but for those that are certainly plain readings: data, well-formed, without options.
+
+        Most are: what a receiver has to know of them needs no decoding.
+        """
+        size, topics = len(self.header.topics), self.header.topics
+        return tuple(
+            [
+                (seq, slot if isinstance(slot, Removed) else read_slot(seq, slot, topics))
+                for seq, slot in enumerate(self.slots, start=self.first)
+                if isinstance(slot, Removed) or not is_plain_reading(slot, size)
+            ]
         )
 
     def messages(self) -> Iterator[tuple[int, Message | Removed | Malformed]]:
@@ -168,11 +185,6 @@ def remove(data: bytes, reasons: Mapping[int, Reason | int]) -> bytes:
 def show(data: bytes, seq: int) -> bytes:
     """See `Pack.show`."""
     return peek(data).show(seq)
-
-
-def chain_hash(signed: bytes) -> bytes:
-    """The first 16 bytes of SHA-256 over an encoded COSE_Sign1."""
-    return sha256(signed).digest()[:CHAIN_BYTES]
 
 
 def _removed(slot: Any) -> Removed:

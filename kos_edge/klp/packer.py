@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, cose, envelope, identity, merkle
 from kos_edge.klp.fields import MAX_MS
 from kos_edge.klp.header import CHAIN_BYTES, MAX_COUNT, VERSION, Header, Link
-from kos_edge.klp.message import Message, encode_message
+from kos_edge.klp.message import MAX_MESSAGE, Message, Prepared, encode_message, prepare
 from kos_edge.klp.stream import MAX_EPOCH, MAX_SEQ, Stream, audience_to_wire
 
 UDP_BUDGET = 1_000
@@ -28,6 +29,8 @@ class Packer:
         self._topics: dict[str, int] = {}
         self._slots: list[bytes] = []
         self._size = _FRAME + _header_size(stream, first)
+        self.chain_hash = b""
+        """Of the pack that `seal` has given: what the next one names it by."""
 
     @property
     def count(self) -> int:
@@ -39,19 +42,23 @@ class Packer:
         """An upper bound in bytes of what `seal` gives."""
         return self._size
 
-    def add(self, message: Message) -> bool:
+    def add(self, message: Message | Prepared) -> bool:
         """Take one more message. False, and nothing has changed, if it does not fit beside those taken.
 
         Invalid if the message breaks a rule. The first is always taken, even if it alone is over the budget.
         """
+        ready = message if isinstance(message, Prepared) else prepare(message)
         index = self._topics.get(message.topic, len(self._topics))
-        slot = encode_message(message, index)
+        slot = ready.slot(index)
+        if len(slot) > MAX_MESSAGE:
+            raise Invalid(f"a message of {len(slot)} bytes; at most {MAX_MESSAGE} are carried")
         size = _string_size(len(slot))
         if index == len(self._topics):
             size += _string_size(len(message.topic))
         if self._slots and (self._size + size > self._budget or len(self._slots) == MAX_COUNT):
             return False
-        self._topics.setdefault(message.topic, index)
+        if index == len(self._topics):
+            self._topics[message.topic] = index
         self._slots.append(slot)
         self._size += size
         return True
@@ -77,6 +84,7 @@ class Packer:
         root = merkle.root([merkle.leaf(slot) for slot in self._slots])
         external_aad = envelope.context(mesh, len(self._slots), root)
         signed = cose.sign1(header.encode(), cose.Typ.PACK, key, external_aad=external_aad)
+        self.chain_hash = envelope.chain_hash(signed)
         data = envelope.assemble(signed, map(cbor.byte_string, self._slots))
         if len(data) > envelope.MAX_PACK:
             raise Invalid(f"a pack of {len(data)} bytes; at most {envelope.MAX_PACK} are carried")
@@ -113,8 +121,14 @@ def message_size(message: Message) -> int:
 
 def _header_size(stream: Stream, first: int) -> int:
     """Bytes of the parts of a header without its topics, if times are at their longest."""
-    link = [MAX_EPOCH, MAX_SEQ, bytes(CHAIN_BYTES)] if first == 1 else bytes(CHAIN_BYTES)
-    parts = (VERSION, stream.source, audience_to_wire(stream.audience), stream.cls.code, stream.epoch, first)
+    return _fixed_size(stream, first == 1) + len(cbor.head(0, first))
+
+
+@lru_cache(maxsize=256)
+def _fixed_size(stream: Stream, opens: bool) -> int:
+    """Of the parts that one pack of a stream does not have longer than the next."""
+    link = [MAX_EPOCH, MAX_SEQ, bytes(CHAIN_BYTES)] if opens else bytes(CHAIN_BYTES)
+    parts = (VERSION, stream.source, audience_to_wire(stream.audience), stream.cls.code, stream.epoch)
     return len(cbor.encode_sequence(*parts, link, MAX_MS, MAX_MS, MAX_MS))
 
 

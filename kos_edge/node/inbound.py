@@ -157,12 +157,18 @@ class Inbound:
 
     def _denied(self, pack: Pack, source: Membership, own: Membership) -> dict[int, Reason]:
         """The numbers that the policy does not let this source send here."""
+
+        def allows(topic: str, *, command: bool) -> bool:
+            action = Action.COMMAND if command or topic.startswith(ANSWER_TOPIC) else Action.PUBLISH
+            return self._trust.policy.allows(source, action, topic, own)
+
+        # Where every topic of the table is allowed, only commands among the messages are left to ask about.
+        all_allowed = all(allows(topic, command=False) for topic in pack.header.topics)
         denied = {}
-        for seq, item in pack.messages():
+        for seq, item in pack.others if all_allowed else pack.messages():
             if isinstance(item, Message):
-                command = isinstance(item.payload, Intent) or item.topic.startswith(ANSWER_TOPIC)
-                action = Action.COMMAND if command else Action.PUBLISH
-                if not self._trust.policy.allows(source, action, item.topic, own):
+                command = isinstance(item.payload, Intent)
+                if not (all_allowed and not command) and not allows(item.topic, command=command):
                     denied[seq] = Reason.REFUSED
         return denied
 
@@ -240,7 +246,7 @@ def _too_old_to_tell(pack: Pack, age_ms: int | None) -> dict[int, Reason]:
         return {}
     return {
         seq: Reason.EXPIRED
-        for seq, item in pack.messages()
+        for seq, item in pack.others
         if isinstance(item, Message)
         and item.ttl_s is not None
         and isinstance(item.payload, Intent | ConfigPayload)

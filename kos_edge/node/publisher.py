@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kos_edge.clock import Clock
@@ -13,7 +13,7 @@ from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
 from kos_edge.klp.body import Payload
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import UDP_BUDGET, Class, Message, Pack, Position, Stream, encode_message
+from kos_edge.klp.pack import UDP_BUDGET, Class, Message, Pack, Position, Prepared, Stream, prepare
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
@@ -66,7 +66,9 @@ class Sealer:
 
 @dataclass(slots=True)
 class _Waiting:
-    message: Message
+    """What was handed in together; at least one message, all on one topic."""
+
+    messages: list[Prepared]
     uptime_ms: int
     size: int
     future: asyncio.Future[Position]
@@ -112,30 +114,6 @@ class Publisher:
         self.refused = 0
         self.commits = 0
 
-    async def publish(
-        self,
-        topic: str,
-        payload: Payload,
-        *,
-        audience: str | None = None,
-        at: float | None = None,
-        ttl_s: int | None = None,
-        correlation: str | None = None,
-        category: str | None = None,
-        linger_s: float | None = None,
-    ) -> Position:
-        """Accept one message: its position, once it is synced. Invalid, Unavailable."""
-        return await self.enqueue(
-            topic,
-            payload,
-            audience=audience,
-            at=at,
-            ttl_s=ttl_s,
-            correlation=correlation,
-            category=category,
-            linger_s=linger_s,
-        )
-
     def enqueue(
         self,
         topic: str,
@@ -149,6 +127,33 @@ class Publisher:
         linger_s: float | None = None,
     ) -> asyncio.Future[Position]:
         """Hand one message in, in order of the calls; the future has its position once it is synced."""
+        return self.enqueue_all(
+            topic,
+            (payload,),
+            audience=audience,
+            at=None if at is None else (at,),
+            ttl_s=ttl_s,
+            correlation=correlation,
+            category=category,
+            linger_s=linger_s,
+        )
+
+    def enqueue_all(
+        self,
+        topic: str,
+        payloads: Sequence[Payload],
+        *,
+        audience: str | None = None,
+        at: Sequence[float | None] | None = None,
+        ttl_s: int | None = None,
+        correlation: str | None = None,
+        category: str | None = None,
+        linger_s: float | None = None,
+    ) -> asyncio.Future[Position]:
+        """Hand messages of one topic in together: all or none of them.
+
+        They get numbers that follow each other; the future has the position of the first once all are synced.
+        """
         check_topic(topic)
         if self._sealer() is None:
             raise Unavailable(
@@ -157,27 +162,26 @@ class Publisher:
         terms = self._terms(topic)
         now_ms = self._uptime.ms()
         wall = self._uptime.wall_ms()
-        offset = 0 if at is None or wall is None else round(at * 1000) - wall
-        message = Message(
-            topic,
-            payload,
-            offset_ms=offset,
-            ttl_s=terms.ttl_s if ttl_s is None else ttl_s,
-            category=category,
-            correlation=correlation,
-        )
+        ttl_s = terms.ttl_s if ttl_s is None else ttl_s
+        offsets = [
+            0 if moment is None or wall is None else round(moment * 1000) - wall for moment in at or ()
+        ]
         try:
-            size = len(encode_message(message, 0))
+            messages = [
+                prepare(Message(topic, payload, offset, ttl_s, category, correlation))
+                for payload, offset in zip(payloads, offsets or (0,) * len(payloads), strict=True)
+            ]
         except Invalid as error:
             raise Invalid(f"{topic}: {error.message}", hint=error.hint or "send less, or in parts") from None
+        size = sum(message.size for message in messages)
         goal = audience or terms.audience
         if not self._is_all(goal):
-            self._refuse_beyond_limits(topic, size, terms.limits)
+            self._refuse_beyond_limits(topic, len(messages), size, terms.limits)
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        self._count(topic, 1, size)
+        self._count(topic, len(messages), size)
         self._linger.add(
             (goal, terms.cls),
-            _Waiting(message, now_ms, size, future),
+            _Waiting(messages, now_ms, size, future),
             size,
             terms.linger_s if linger_s is None else linger_s,
             self._clock.monotonic(),
@@ -185,22 +189,22 @@ class Publisher:
         self._wake.set()
         return future
 
-    def _refuse_beyond_limits(self, topic: str, size: int, limits: Limits | None) -> None:
+    def _refuse_beyond_limits(self, topic: str, count: int, size: int, limits: Limits | None) -> None:
         outbox = self._writer.store.outbox
         try:
             self._limits.refuse(
                 "the queue",
-                outbox.usage.messages + self._gathered[_COUNT] + 1,
+                outbox.usage.messages + self._gathered[_COUNT] + count,
                 outbox.usage.bytes + self._gathered[_BYTES] + size,
             )
             if limits is not None:
                 used = outbox.by_topic.get(topic, _NOTHING)
-                messages = used.messages + self._gathered[f"{topic} {_COUNT}"] + 1
+                messages = used.messages + self._gathered[f"{topic} {_COUNT}"] + count
                 limits.refuse(
                     f"the queue of {topic}", messages, used.bytes + self._gathered[f"{topic} {_BYTES}"] + size
                 )
         except Unavailable:
-            self.refused += 1
+            self.refused += count
             raise
 
     def _count(self, topic: str, messages: int, size: int) -> None:
@@ -242,7 +246,7 @@ class Publisher:
             raise
         finally:
             for item in (item for waiting in batches.values() for item in waiting):
-                self._count(item.message.topic, -1, -item.size)
+                self._count(item.messages[0].topic, -len(item.messages), -item.size)
         self._committed()
 
     async def _commit_batches(self, batches: dict[Lane, list[_Waiting]]) -> None:
@@ -266,10 +270,7 @@ class Publisher:
         self.commits += 1
         for waiting, result in zip(batches.values(), results, strict=True):
             if isinstance(result, Appended):
-                self.accepted += len(waiting)
-                for number, item in enumerate(waiting, start=result.first):
-                    if not item.future.done():
-                        item.future.set_result(Position(result.stream, number))
+                self._tell(waiting, result.stream, result.first)
             elif isinstance(result, Exception):
                 self._fail({("", Class()): waiting}, result)
             else:
@@ -292,10 +293,15 @@ class Publisher:
         )
         for pack in packs:
             self._push(pack)
-        self.accepted += len(waiting)
-        for number, item in enumerate(waiting, start=first):
+        self._tell(waiting, stream, first)
+
+    def _tell(self, waiting: list[_Waiting], stream: Stream, number: int) -> None:
+        """What was accepted has numbers from `number` on."""
+        for item in waiting:
             if not item.future.done():
                 item.future.set_result(Position(stream, number))
+            number += len(item.messages)
+            self.accepted += len(item.messages)
 
     def _append(
         self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp
@@ -306,8 +312,8 @@ class Publisher:
 
     def _fail(self, batches: dict[Lane, list[_Waiting]], error: Exception) -> None:
         for waiting in batches.values():
-            self.refused += len(waiting)
             for item in waiting:
+                self.refused += len(item.messages)
                 if not item.future.done():
                     copy = (
                         type(error)(error.message, hint=error.hint) if isinstance(error, KosError) else error
@@ -315,11 +321,9 @@ class Publisher:
                     item.future.set_exception(copy)
 
 
-def _based(waiting: list[_Waiting], stamp: Stamp) -> tuple[list[Message], Stamp]:
+def _based(waiting: list[_Waiting], stamp: Stamp) -> tuple[list[Prepared], Stamp]:
     """The messages with offsets from the first of them, and its moment."""
     base_ms = waiting[0].uptime_ms
     wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.uptime_ms - base_ms)
-    messages = [
-        replace(item.message, offset_ms=item.message.offset_ms + item.uptime_ms - base_ms) for item in waiting
-    ]
+    messages = [message.later(item.uptime_ms - base_ms) for item in waiting for message in item.messages]
     return messages, replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms)

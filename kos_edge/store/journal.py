@@ -264,4 +264,4 @@ def _lane_key(stream: Stream) -> LaneKey:
 
 def malformed_of(pack: Pack) -> dict[int, Reason]:
     """The numbers in a verified pack whose message breaks the grammar."""
-    return {seq: Reason.MALFORMED for seq, item in pack.messages() if isinstance(item, Malformed)}
+    return {seq: Reason.MALFORMED for seq, item in pack.others if isinstance(item, Malformed)}

@@ -16,7 +16,7 @@ from kos_edge.delivery.courier import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.errors import Misuse
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import Boundary, Class, Link, Message, Packer, Stream, peek, remove
+from kos_edge.klp.pack import Boundary, Class, Link, Message, Packer, Prepared, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.store import sql
 from kos_edge.store.database import Database
@@ -179,7 +179,7 @@ class Outbox:
         key: KeyPair,
         mesh: bytes,
         lane: tuple[str, Class],
-        messages: Sequence[Message],
+        messages: Sequence[Message | Prepared],
         stamp: Stamp,
         *,
         settle: bool,
@@ -206,7 +206,7 @@ class Outbox:
                 key=key,
                 mesh=mesh,
             )
-            prev = peek(raw).chain_hash
+            prev = packer.chain_hash
             sealed.append((number, packer.count, ttl, raw))
             number += packer.count
         row = self._streams.ensure(stream)
@@ -334,7 +334,9 @@ def _first_after(packs: list[Waiting], after: int) -> int:
     return bisect_right(packs, after, key=lambda waiting: waiting.last)
 
 
-def _packed(stream: Stream, first: int, messages: Sequence[Message]) -> Iterator[tuple[Packer, int | None]]:
+def _packed(
+    stream: Stream, first: int, messages: Sequence[Message | Prepared]
+) -> Iterator[tuple[Packer, int | None]]:
     """Packs that fit a datagram, each with the shortest ttl in it; a message larger than one has its own."""
     packer = Packer(stream, first)
     ttl: int | None = None
