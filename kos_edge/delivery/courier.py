@@ -1,17 +1,22 @@
 """The courier: brings the packs that are owed to one peer across one session, and repairs what is lost.
 
-A machine. It is handed parcels in the order of their streams, says which shipments to send now, is told what came
-back, and says what the source may let go of. It never sends more than its window, takes a shipment for lost when
+A machine. It is handed parcels in the order of their streams, each lane (audience and class) with a bounded queue of
+its own, says which shipments to send now (`fair` chooses among the lanes), is told what came back, and says what the
+source may let go of. It never sends more than its window, takes a shipment for lost when
 three later ones were answered or when its timer ran out, and sends it again (the transport protects it anew).
 Receipts are cumulative: a lost answer is repaired by the next.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from kos_edge.delivery.fair import Fair
+from kos_edge.delivery.lanes import Lanes
+from kos_edge.delivery.load import LaneKey, Load
+from kos_edge.delivery.portion import Portion
 from kos_edge.delivery.position import AHEAD_LIMIT
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.window import Window
@@ -22,7 +27,6 @@ DATAGRAM_BUDGET = 1000  # bytes of packs in one datagram; with OSCORE and CoAP i
 STREAM_BUDGET = 64_000  # bytes of packs in one request over TCP
 REORDER_THRESHOLD = 3  # later answers before an unanswered shipment counts as lost; RFC 9002 6.1.1
 LARGE_STRIKES = 4  # a large shipment that failed has waited for several retransmission times
-BUFFERED = 256 * 1024  # bytes of parcels in memory, whatever the backlog
 UNTAKEN_LEAST_S = (
     0.1  # before a pack that was answered but not taken is sent again; doubled each time, for a pack
 )
@@ -30,21 +34,6 @@ UNTAKEN_MOST_S = (
     3.0  # that the peer never takes must not fill the link: RFC 8085 3.1.3's rate without measurement
 )
 WAIT_MOST_S = 60.0  # the longest rest that a peer may ask for
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One pack of `stream` with numbers `first` to `last`.
-
-    `age_ms` is its age at monotonic second `loaded_at`, None when nobody knows.
-    """
-
-    stream: Stream
-    first: int
-    last: int
-    pack: bytes
-    age_ms: int | None = None
-    loaded_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -84,23 +73,26 @@ class Courier:
 
     budget: int
     window: Window
+    fair: Fair = field(default_factory=Fair)
     counters: Counters = field(default_factory=Counters)
-    _waiting: deque[Load] = field(default_factory=deque)
-    _again: deque[Load] = field(default_factory=deque)
+    _lanes: Lanes = field(default_factory=Lanes)
     _untaken: dict[tuple[Stream, int], _Untaken] = field(default_factory=dict)
     _flying: OrderedDict[int, Shipment] = field(default_factory=OrderedDict)
     _held: dict[Stream, Receipt] = field(default_factory=dict)
     _floor: dict[Stream, int] = field(default_factory=dict)
-    _buffered: int = 0
+    _portion: Portion = field(init=False)
     _number: int = 0
     _pause_until: float = 0.0
     _strikes: int = 0
 
+    def __post_init__(self) -> None:
+        self._portion = Portion(self.budget)
+
     # -- what it is given
 
-    def room(self) -> int:
-        """Bytes of further loads that it wants now; 0 when it has enough."""
-        return max(0, BUFFERED - self._buffered)
+    def room(self, lane: LaneKey) -> int:
+        """Bytes of further loads of a lane that it wants now; 0 when it has enough."""
+        return self._lanes.room(lane)
 
     def add(self, loads: Iterable[Load]) -> None:
         """Take loads; those of one stream must come in order."""
@@ -108,12 +100,11 @@ class Courier:
             if self._is_held(load):
                 continue
             self._floor.setdefault(load.stream, load.first - 1)
-            self._waiting.append(load)
-            self._buffered += len(load.pack)
+            self._lanes.add(load)
 
     def idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
-        return not (self._waiting or self._again or self._flying or self._untaken)
+        return not (self._lanes.waiting or self._flying or self._untaken)
 
     @property
     def in_flight(self) -> int:
@@ -133,7 +124,7 @@ class Courier:
         if now < self._pause_until:
             return ready
         self._retry_untaken(now)
-        while (self._again or self._waiting) and self.window.may_send(len(self._flying)):
+        while self._lanes.waiting and self.window.may_send(len(self._flying)):
             loads = self._gather()
             if not loads:
                 break
@@ -149,21 +140,35 @@ class Courier:
         return ready
 
     def _gather(self) -> list[Load]:
+        """What goes into one request: from the lanes in turn, as much as fits."""
         loads: list[Load] = []
         size = 0
-        for queue in (self._again, self._waiting):
-            while queue:
-                load = queue[0]
-                if self._is_held(load):
-                    self._forget(queue.popleft())
-                    continue
-                if loads and size + len(load.pack) + 8 > self.budget:
-                    return loads
-                if load.last > self._position(load.stream) + AHEAD_LIMIT and (loads or self._flying):
-                    return loads  # the receiver would not take it yet
-                loads.append(queue.popleft())
-                size += len(load.pack) + 8
+        blocked: set[LaneKey] = set()
+        while heads := self._heads(blocked):
+            lane = self.fair.choose({key: len(load.pack) for key, load in heads.items()})
+            load = heads[lane]
+            length = len(load.pack)
+            if loads and size + length + 8 > self._portion.size:
+                break
+            if load.last > self._position(load.stream) + AHEAD_LIMIT and (loads or self._flying):
+                blocked.add(lane)  # the receiver would not take it yet
+                continue
+            self._lanes.pop(lane)
+            self.fair.sent(lane, length)
+            loads.append(load)
+            size += length + 8
         return loads
+
+    def _heads(self, blocked: set[LaneKey]) -> dict[LaneKey, Load]:
+        """What each lane would send next, what is held by now left out."""
+        heads: dict[LaneKey, Load] = {}
+        for lane in self._lanes.active():
+            while (load := self._lanes.head(lane)) is not None and self._is_held(load):
+                self._lanes.pop(lane)
+                self._forget(load)
+            if load is not None and lane not in blocked:
+                heads[lane] = load
+        return heads
 
     def parcels(self, shipment: Shipment, now: float) -> list[Parcel]:
         """The shipment as it goes on the wire, with the age of each pack."""
@@ -184,6 +189,7 @@ class Courier:
         self._strikes = 0
         if not shipment.large:
             self.window.on_answer(now - shipment.sent_at, answer.delay_us / 1e6, now)
+            self._portion.on_answer(shipment.sent_at, answer.delay_us / 1e6, now)
         settled = self.on_receipts(answer.receipts)
         if answer.wait_ms is not None:
             self._pause_until = now + min(answer.wait_ms / 1000, WAIT_MOST_S)
@@ -219,7 +225,7 @@ class Courier:
 
     def timer(self) -> float | None:
         """When to call `on_timer`, on the clock of `now`."""
-        if self._pause_until and (self._again or self._waiting or self._untaken):
+        if self._pause_until and (self._lanes.waiting or self._untaken):
             return self._pause_until
         times = [untaken.due for untaken in self._untaken.values() if untaken.load is not None]
         oldest = next((shipment for shipment in self._flying.values() if not shipment.large), None)
@@ -237,6 +243,7 @@ class Courier:
             self._lose(shipment)
         if expired:
             self._strikes += 1
+            self._portion.on_timeout(now)
             self.window.on_timeout(now)
         return [shipment.number for shipment in expired]
 
@@ -267,9 +274,10 @@ class Courier:
         untaken.times = min(untaken.times + 1, 16)
 
     def _retry_untaken(self, now: float) -> None:
-        for untaken in [each for each in self._untaken.values() if each.load is not None and each.due <= now]:
+        due = [each for each in self._untaken.values() if each.load is not None and each.due <= now]
+        for untaken in reversed(due):
             assert untaken.load is not None
-            self._again.append(untaken.load)
+            self._lanes.put_back(untaken.load)
             untaken.load = None
 
     def _lose(self, shipment: Shipment) -> None:
@@ -277,7 +285,8 @@ class Courier:
         for load in shipment.loads:
             if self._is_held(load):
                 self._forget(load)
-        self._again.extendleft(reversed(again))
+        for load in reversed(again):
+            self._lanes.put_back(load)
         self.counters.again += len(again)
 
     def _position(self, stream: Stream) -> int:
@@ -290,4 +299,4 @@ class Courier:
 
     def _forget(self, load: Load) -> None:
         self._untaken.pop((load.stream, load.first), None)
-        self._buffered -= len(load.pack)
+        self._lanes.forget(load)

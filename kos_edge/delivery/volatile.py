@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kos_edge.delivery.courier import Load
+from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.wire import Reach, Receipt
 from kos_edge.klp.identity import KeyPair

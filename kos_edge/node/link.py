@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 
 from kos_edge.bootstrap.wire import ErrorMessage
 from kos_edge.clock import Clock
-from kos_edge.delivery.courier import DATAGRAM_BUDGET, STREAM_BUDGET, Courier, Load, Shipment
+from kos_edge.delivery.courier import DATAGRAM_BUDGET, STREAM_BUDGET, Courier, Shipment
+from kos_edge.delivery.fair import Fair, Weights
+from kos_edge.delivery.load import LaneKey, Load, lane_of
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.delivery.window import Window
@@ -78,6 +80,7 @@ class Link:
         save: Callable[[], Awaitable[None]],
         keepalive_s: float,
         doubt: Callable[[Session], None],
+        weights: Weights,
         handshake: bytes = b"",
     ) -> None:
         self.session = session
@@ -88,6 +91,7 @@ class Link:
         self.courier = Courier(
             DATAGRAM_BUDGET if datagram else STREAM_BUDGET,
             Window(most=DATAGRAM_WINDOW if datagram else STREAM_WINDOW),
+            Fair(weights),
         )
         self._writer = writer
         self._trust = trust
@@ -199,9 +203,10 @@ class Link:
     async def _compare(self) -> None:
         """Say what is owed, hear what the peer holds of it: nothing is assumed.
 
-        An offer is also the word that of older epochs of its lane there is nothing else. So what does not fit one
-        request is not carried before the oldest streams are settled and the rest is compared in its turn. Where the
-        peer holds more than this node ever numbered, another life of its key has sent it: the numbering goes on above.
+        An offer is also the word that of older epochs of its lane there is nothing else. So of a lane that owes more
+        epochs than fit one request the rest is not carried before the oldest are settled; it is compared in its turn.
+        Where the peer holds more than this node ever numbered, another life of its key has sent it: the numbering goes
+        on above.
         """
         while await self._compare_once():
             pass
@@ -209,12 +214,22 @@ class Link:
     async def _compare_once(self) -> bool:
         """One comparison; True where it has to be repeated, for what is owed has got other numbers."""
         owed = await self._writer.read(self._owed)
-        part = owed[:OFFERS]
+        lanes: dict[LaneKey, list[Owed]] = {}
+        for each in owed:
+            lanes.setdefault(lane_of(each.stream), []).append(each)
+        parts = [lane[:OFFERS] for lane in lanes.values()]
+        part = [each for lane in parts for each in lane]
         self._begun.update(o.stream for o in part)
         self._compared = {o.stream for o in part} if len(owed) > len(part) else None
         if not part and self._met:
             return False
         self._met = True
+        for request in _together(parts):
+            if await self._offer(request):
+                return True
+        return False
+
+    async def _offer(self, part: list[Owed]) -> bool:
         offers = tuple(Offer(o.stream, o.first, o.last) for o in part)
         body = encode_sync(Sync(offers, self._writer.store.outbox.epoch))
         synced = decode_synced(await self._ask(SYNC_PATH, body))
@@ -268,46 +283,52 @@ class Link:
                 await self.news.wait()
 
     async def _load(self) -> None:
-        if self.courier.room():
-            loads, settled_elsewhere = await self._writer.read(self._gather)
-            self.courier.add(loads)
-            if settled_elsewhere:  # only an offer says that the peer need not wait for what it will never get
-                loaded = dict(self._loaded)
-                await self._compare()
-                self._loaded |= loaded
-                self.news.set()
-            fresh = [load for load in self._ring.take(self._loaded) if is_in(self.peer, load.stream.audience)]
-            for load in fresh:
-                self._loaded[load.stream] = load.last
-            self.courier.add(fresh)
+        loads, unheard_of = await self._writer.read(self._gather)
+        self.courier.add(loads)
+        if unheard_of:  # only an offer says that the peer need not wait for what it will never get
+            loaded = dict(self._loaded)
+            await self._compare()
+            self._loaded |= loaded
+            self.news.set()
+        fresh = [load for load in self._ring.take(self._loaded) if is_in(self.peer, load.stream.audience)]
+        for load in fresh:
+            self._loaded[load.stream] = load.last
+        self.courier.add(fresh)
 
     def _gather(self, store: Store) -> tuple[list[Load], bool]:
-        """What comes next of the streams that this peer is owed, as much as the courier has room for.
+        """What comes next of the streams that this peer is owed, as much as the courier has room for in each lane.
 
-        And whether there is a stream that this peer has not heard of whose beginning was settled elsewhere.
+        And whether something has to be offered first: a stream that this peer has not heard of whose beginning was
+        settled elsewhere, or a lane of which all that was compared is settled.
         """
-        room = self.courier.room()
+        room: dict[LaneKey, int] = {}
         loads: list[Load] = []
+        uncompared: dict[LaneKey, bool] = {}
         settled_elsewhere = False
         for owed in self._owed(store):
+            lane = lane_of(owed.stream)
+            if self._compared is not None:
+                known = owed.stream in self._compared
+                uncompared[lane] = uncompared.get(lane, True) and not known
+                if not known:
+                    continue
+            left = room.setdefault(lane, self.courier.room(lane))
             after = max(self._loaded.get(owed.stream, 0), owed.first - 1)
-            if room <= 0:
-                break
-            if self._compared is not None and owed.stream not in self._compared:
+            if left <= 0:
                 continue
             if owed.first > 1 and owed.stream not in self._begun:
                 settled_elsewhere = True
                 continue
             if after < owed.last:
                 now = self._clock.monotonic()
-                found = store.outbox.take(owed.stream, after, room, self._uptime.stamp(), now)
+                found = store.outbox.take(owed.stream, after, left, self._uptime.stamp(), now)
                 if found:
                     self._begun.add(owed.stream)
                     self._loaded[owed.stream] = found[-1].last
                     self._settling.leaving(owed.stream, found[-1].last)
-                room -= sum(len(load.pack) for load in found)
+                room[lane] -= sum(len(load.pack) for load in found)
                 loads += found
-        return loads, settled_elsewhere
+        return loads, settled_elsewhere or any(uncompared.values())
 
     async def _fly(self, shipment: Shipment) -> None:
         body = encode_ship(self.courier.parcels(shipment, self._clock.monotonic()))
@@ -367,6 +388,17 @@ class Link:
         """Complete the handshake and do nothing else: another session serves this peer."""
         if self._handshake:
             await self._exchange_trust()
+
+
+def _together(lanes: Iterable[list[Owed]]) -> Iterator[list[Owed]]:
+    """The lanes in as few requests as hold them, each of them whole in one."""
+    request: list[Owed] = []
+    for lane in lanes:
+        if request and len(request) + len(lane) > OFFERS:
+            yield request
+            request = []
+        request = request + lane
+    yield request  # with nothing owed too: the answer has what the peer holds
 
 
 def _said(error: NotTaken) -> str:

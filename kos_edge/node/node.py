@@ -19,6 +19,7 @@ from kos_edge.agents.agent import Agent
 from kos_edge.agents.host import Host
 from kos_edge.bootstrap.admission import Mode
 from kos_edge.clock import Clock, SystemClock
+from kos_edge.delivery.fair import Weights
 from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.discovery.mdns import Mdns
 from kos_edge.discovery.sighting import Advertisement, Found, Hint
@@ -322,6 +323,7 @@ class Node:
         self.peers.hinted(session)
 
     def _new_link(self, session: Session, peer: Membership, message_3: bytes) -> Link:
+        queue = self.config.queue
         return Link(
             session,
             peer,
@@ -336,6 +338,7 @@ class Node:
             save=self.save,
             keepalive_s=self.config.network.keepalive_s,
             doubt=self._hinted,
+            weights=Weights(queue.weight_low, queue.weight_normal, queue.weight_high),
             handshake=message_3,
         )
 

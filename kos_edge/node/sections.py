@@ -63,6 +63,14 @@ class QueueSection:
 
     max_messages: int = setting(count(), 1_000_000, "At this many messages, new ones are refused.")
     max_bytes: int = setting(SIZE, 512_000_000, "At this size, new messages are refused.")
+    weight_high: int = setting(
+        count(),
+        4,
+        "How priorities share a link that is full: bytes in proportion to these weights; what one does not use\n"
+        "the others get. Critical goes before all of them, and leaves them a tenth.",
+    )
+    weight_normal: int = setting(count(), 2, "The weight of priority normal.")
+    weight_low: int = setting(count(), 1, "The weight of priority low.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from kos_edge.delivery.courier import Load
+from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.errors import Misuse
 from kos_edge.klp.identity import KeyPair

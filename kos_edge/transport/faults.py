@@ -10,6 +10,12 @@ USER_TIMEOUT: Final = 5.0
 one.
 """
 
+QUEUE: Final = 1.0
+"""Seconds that a datagram may wait before a slow wire: the buffer of a bad modem."""
+
+HEADERS: Final = 28
+"""Bytes of IPv4 and UDP around each datagram on a wire with a rate."""
+
 TICK: Final = 1e-7
 """Seconds between two deliveries that would fall together: order is kept where nothing reorders."""
 
@@ -18,8 +24,9 @@ TICK: Final = 1e-7
 class Faults:
     """What happens to datagrams between two hosts: probabilities, and delays in seconds.
 
-    A reordered datagram is late by up to four times `delay` and at least 10 ms. Streams know delay and
-    partition only; `chunk` is how many of their bytes arrive together.
+    A reordered datagram is late by up to four times `delay` and at least 10 ms. Streams know delay, rate and
+    partition only; `chunk` is how many of their bytes arrive together. `rate` is bytes a second each way, 0
+    without a limit; a datagram that would wait longer than `QUEUE` for its turn is lost.
     """
 
     loss: float = 0.0
@@ -29,6 +36,7 @@ class Faults:
     delay: float = 0.001
     jitter: float = 0.0
     chunk: int = 16_384
+    rate: float = 0.0
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Final
 
 from kos_edge.errors import Unavailable
 from kos_edge.transport.address import Address, Receiver
-from kos_edge.transport.faults import TICK, USER_TIMEOUT, Faults, Traffic
+from kos_edge.transport.faults import HEADERS, QUEUE, TICK, USER_TIMEOUT, Faults, Traffic
 from kos_edge.transport.memory_stream import Pipe
 
 PORT: Final = 5683
@@ -49,6 +50,7 @@ class Network:
         self._pipes: dict[Pipe, None] = {}  # in the order of their opening, at each run the same
         self._numbers = itertools.count(1)
         self._last: dict[tuple[str, str], float] = {}
+        self._busy: dict[tuple[str, str], float] = {}
         self._flying: list[tuple[float, int, Address, Address, bytes]] = []
         self._landing: asyncio.TimerHandle | None = None
 
@@ -114,9 +116,25 @@ class Network:
             self.traffic.lost += 1
             self.note("lost", source, target, data)
             return
+        leaves = self.leaves(source.host, target.host, len(data) + HEADERS, most=QUEUE)
+        if leaves is None:
+            self.traffic.lost += 1
+            return
         for _ in range(2 if chance() < faults.duplicate else 1):
             copy = self._damaged(data) if chance() < faults.corrupt else data
-            self._fly(self._due(source, target, faults), source, target, copy)
+            self._fly(self._due(source, target, faults, leaves), source, target, copy)
+
+    def leaves(self, source: str, target: str, size: int, *, most: float = math.inf) -> float | None:
+        """When so many bytes are through a wire with a rate; None where they would wait longer than `most`."""
+        now = asyncio.get_running_loop().time()
+        rate = self.between(source, target).rate
+        if not rate:
+            return now
+        begins = max(now, self._busy.get((source, target), 0.0))
+        if begins - now > most:
+            return None
+        ends = self._busy[source, target] = begins + size / rate
+        return ends
 
     def note(self, what: str, source: Address, target: Address, data: bytes) -> None:
         if self.watch is not None:
@@ -139,8 +157,8 @@ class Network:
         """The connection is over."""
         self._pipes.pop(pipe, None)
 
-    def _due(self, source: Address, target: Address, faults: Faults) -> float:
-        due = asyncio.get_running_loop().time() + faults.delay + faults.jitter * self._chance.random()
+    def _due(self, source: Address, target: Address, faults: Faults, leaves: float) -> float:
+        due = leaves + faults.delay + faults.jitter * self._chance.random()
         pair = (source.host, target.host)
         if self._chance.random() < faults.reorder:
             return due + max(0.01, 4 * faults.delay) * self._chance.random()

@@ -34,6 +34,8 @@ class Wires(Protocol):
 
     def is_cut(self, a: str, b: str) -> bool: ...
 
+    def leaves(self, source: str, target: str, size: int) -> float | None: ...
+
     def parted(self, pipe: Pipe) -> None: ...
 
     def note(self, what: str, source: Address, target: Address, data: bytes) -> None: ...
@@ -71,6 +73,12 @@ class Pipe:
     @property
     def cut(self) -> bool:
         return self._silent or self._wires.is_cut(self._ends[0].host, self._ends[1].host)
+
+    def leaves(self, to: int, size: int) -> float:
+        """When so many bytes on their way to that end are through."""
+        when = self._wires.leaves(self._ends[1 - to].host, self._ends[to].host, size)
+        assert when is not None
+        return when
 
     def write(self, side: int, data: bytes) -> None:
         self._wires.traffic.stream_bytes += len(data)
@@ -144,10 +152,11 @@ class _Way:
         return bool(self._pieces)
 
     def put(self, data: bytes) -> None:
-        faults, now = self._pipe.faults, asyncio.get_running_loop().time()
+        faults = self._pipe.faults
         for at in range(0, len(data) or 1, faults.chunk):
-            self._last = max(now + faults.delay, self._last + TICK)
-            self._pieces.append((self._last, data[at : at + faults.chunk]))
+            piece = data[at : at + faults.chunk]
+            self._last = max(self._pipe.leaves(self._to, len(piece)) + faults.delay, self._last + TICK)
+            self._pieces.append((self._last, piece))
         self._size += len(data)
         if self._size > HIGH_WATER:
             self.room.clear()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kos_edge.delivery.courier import BUFFERED, DATAGRAM_BUDGET, Courier, Load
+from kos_edge.delivery.courier import DATAGRAM_BUDGET, Courier
+from kos_edge.delivery.lanes import BUFFERED
+from kos_edge.delivery.load import Load, lane_of
 from kos_edge.delivery.window import Window
 from kos_edge.delivery.wire import Answer, Reason, Receipt, Refusal
 from kos_edge.klp.pack import Class, Stream
-from tests.delivery.world import Wire, World, values
+from tests.delivery.world import LANE, Wire, World, values
 
 STREAM = Stream(bytes(16), "hub", Class(), 1 << 32)
 PERFECT = Wire()
@@ -86,7 +88,7 @@ def test_the_memory_of_the_courier_does_not_grow_with_the_backlog() -> None:
     for start in range(0, 40_000, 1000):
         world.source.append(list(range(start, start + 1000)))
     world.run(30)
-    assert world.courier.room() < 4096
+    assert world.courier.room(LANE) < 4096
     assert world.courier.in_flight <= 64
     assert values(world.hub) == []
 
@@ -119,7 +121,7 @@ def test_a_pack_that_was_not_taken_at_first_is_taken_later_and_forgotten() -> No
     (settled,) = courier.on_answer(shipment.number, Answer((Receipt(STREAM, 1),)), 0.21)
     assert settled.held == 1
     assert courier.idle()
-    assert courier.room() == BUFFERED
+    assert courier.room(lane_of(STREAM)) == BUFFERED
 
 
 def test_the_refusals_of_an_answer_that_was_overtaken_are_heard() -> None:

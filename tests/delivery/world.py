@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from kos_edge.delivery.courier import DATAGRAM_BUDGET, Courier
+from kos_edge.delivery.load import lane_of
 from kos_edge.delivery.position import Verdict
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.window import Window
@@ -133,7 +134,7 @@ class World:
 
     def _feed(self) -> None:
         for owed in self.source.store.outbox.owed():
-            room = self.courier.room()
+            room = self.courier.room(lane_of(owed.stream))
             if room:
                 after = max(self._loaded.get(owed.stream, 0), owed.first - 1)
                 loads = self.source.store.outbox.take(
