@@ -124,7 +124,10 @@ class TrafficReport(TypedDict):
 
 
 class StatusReport(TypedDict):
-    """One node at a glance. What only a daemon knows is null when there is none (`running` false)."""
+    """One node at a glance. What only a daemon knows is null when there is none (`running` false).
+
+    `health` is degraded while the disk fails, is full, or has cost something: a warning says what.
+    """
 
     state: str
     version: str
@@ -147,6 +150,7 @@ class StatusReport(TypedDict):
     journal: JournalReport
     agents: list[AgentReport]
     traffic: TrafficReport
+    health: Literal["good", "degraded"]
     warnings: list[str]
 
 

@@ -79,6 +79,7 @@ class NodeOperations:
             journal=await reporting.journal(node),
             agents=reporting.agents(node),
             traffic=reporting.traffic(node),
+            health="degraded" if reporting.troubles(node) else "good",
             warnings=reporting.warnings(node),
         )
 

@@ -232,9 +232,14 @@ def traffic(node: Node) -> TrafficReport:
     )
 
 
+def troubles(node: Node) -> list[str]:
+    """What is wrong with this node's own state: its disk, its files."""
+    return node.writer.store.troubles()
+
+
 def warnings(node: Node) -> list[str]:
     """What a person should do something about."""
-    found = []
+    found = troubles(node)
     if (node.state.path / RECOVERY_NAME).exists():
         found.append(
             f"the mesh's recovery file is still on this machine: move {node.state.path / RECOVERY_NAME} to a safe place"

@@ -1,12 +1,14 @@
 """The SQLite file: opening, migrating, and the one transaction mechanism.
 
 Used from one thread at a time. WAL with `synchronous=FULL`: when `commit` returns, the operating system was told to
-sync and said that it did.
+sync and said that it did. Where it says that it did not, nothing of that commit is ever acknowledged, and the file is
+written over where the commit was, closed, opened and checked before anything else is done with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -15,28 +17,49 @@ from typing import Any
 
 from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.store import sql
+from kos_edge.store.space import ROOM_BYTES, Space, no_space
 
 BUSY_TIMEOUT_S = 5.0  # another process holds the file only while somebody inspects it
 WAL_PAGES = (
     1000  # checkpoint after about 1 MB; SQLite's own default, said here because it bounds the log's size
 )
+LOG_BYTES = 2 << 20  # what a log may keep on disk that once had to grow: a checkpoint had no room, say
+
+log = logging.getLogger(__name__)
+
+
+class Damaged(Invalid):
+    """SQLite says that the file is not what it wrote: see `store.salvage`."""
 
 
 class Database:
-    """One open database. `path` may be ":memory:" in tests and simulations."""
+    """One open database. `path` may be ":memory:" in tests and simulations.
+
+    `trouble` says what is wrong with the disk under it, until a commit has gone well again.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
+        self.space = Space(path)
+        self.trouble: str | None = None
         self._hooks: list[Callable[[], None]] = []
         self._reloads: list[Callable[[], None]] = []
+        self._make_room: Callable[[], object] = lambda: None
         self._stale = False  # what is in memory is ahead of the file, and could not be read again yet
+        self._suspect = False  # a sync has failed: what looks written may not be on disk
         try:
-            self._connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
+            self._connect()
             self._prepare()
         except sqlite3.Error as error:
-            raise store_error(error, path) from error
+            if not (self._is_full(error) and self.space.release()):
+                raise store_error(error, path) from error
+            self._prepare()
+        self.space.keep()
+
+    def _connect(self) -> None:
+        self._connection = sqlite3.connect(
+            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
 
     def _prepare(self) -> None:
         run = self._connection.execute
@@ -51,9 +74,15 @@ class Database:
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        run(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        run("PRAGMA temp_store = MEMORY")  # a disk without inodes left has no room for temporary files
         run("PRAGMA foreign_keys = ON")
         for number, migration in enumerate(sql.MIGRATIONS[version:], start=version + 1):
             self._connection.executescript(f"BEGIN;{migration};PRAGMA user_version = {number};COMMIT;")
+        with contextlib.suppress(sqlite3.OperationalError):  # no room for it now: the log serves as it is
+            run(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )  # what another process left in it is read, written and synced
         if isinstance(self.path, Path):
             os.chmod(self.path, 0o600)
 
@@ -61,6 +90,10 @@ class Database:
         """`hook` writes what it kept in memory just before each commit; `reload` forgets it after a failed one."""
         self._hooks.append(hook)
         self._reloads.append(reload)
+
+    def on_full(self, make_room: Callable[[], object]) -> None:
+        """`make_room` deletes what can be spared when the disk is full and a message is to be taken in."""
+        self._make_room = make_room
 
     def execute(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement of `store/sql.py`."""
@@ -70,13 +103,30 @@ class Database:
         """Run `jobs` in one transaction and sync it. The result of each, or the KosError that it raised.
 
         A job that raises KosError has changed nothing; the others stand. Anything of SQLite's undoes all of them
-        and raises Unavailable: what was not committed was never accepted.
+        and raises Unavailable: what was not committed was never accepted. Where the disk was full the reserve is let
+        go of, and they are run once more: those that take no message in then find room.
         """
+        work = list(jobs)
+        try:
+            return self._transact(work)
+        except sqlite3.Error as error:
+            if self._is_full(error) and self.space.release():
+                log.warning("%s", self.space.trouble)
+                return self._again(work)
+            raise self.failed(error) from error
+
+    def _again(self, work: list[Callable[[], object]]) -> list[object]:
+        try:
+            return self._transact(work)
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+
+    def _transact(self, work: list[Callable[[], object]]) -> list[object]:
         results: list[object] = []
         try:
             self.refresh()
             self.execute("BEGIN IMMEDIATE")
-            for job in jobs:
+            for job in work:
                 try:
                     results.append(job())
                 except KosError as error:
@@ -84,30 +134,84 @@ class Database:
             for hook in self._hooks:
                 hook()
             self.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._undo()
-            raise store_error(error, self.path) from error
         except BaseException:
             self._undo()
             raise
         return results
 
     def _undo(self) -> None:
-        if self._connection.in_transaction:
-            with contextlib.suppress(
-                sqlite3.Error
-            ):  # SQLite has rolled back by itself: a full disk does that
+        with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself: a full disk does that
+            if self._connection.in_transaction:
                 self.execute("ROLLBACK")
         self._stale = True
-        with contextlib.suppress(sqlite3.Error):
-            self.refresh()
+        if not self._suspect:
+            with contextlib.suppress(sqlite3.Error):
+                self.refresh()
 
     def refresh(self) -> None:
         """Where a commit failed and the file could not be read again: do that now. Raises sqlite3.Error."""
+        if self._suspect:
+            self._mend()
         if self._stale:
             for reload in self._reloads:
                 reload()
             self._stale = False
+
+    def check_room(self) -> None:
+        """Before a message is taken in: raises Unavailable while the disk is full. Inside a transaction."""
+        if self.space.short:
+            if self._free() < ROOM_BYTES and self.space.full:
+                self._make_room()
+            self.space.check(self._free())
+
+    def _free(self) -> int:
+        (pages,) = self.execute("PRAGMA freelist_count").fetchone()
+        return int(pages) * sql.PAGE_SIZE
+
+    # -- a disk that fails
+
+    def failed(self, error: sqlite3.Error) -> KosError:
+        """What to raise for an error of SQLite's. After a failure of the disk the file is checked."""
+        code = _code(error)
+        if code.startswith("SQLITE_IOERR") and not self._is_full(error):
+            if self.trouble is None:
+                log.warning(
+                    "the disk failed under %s (%s); nothing of that commit is accepted", self.path, code
+                )
+            self.trouble = (
+                f"the disk fails under {self.path} ({code}): see dmesg; what was accepted before is safe"
+            )
+            self._suspect = True
+            with contextlib.suppress(sqlite3.Error):
+                self.refresh()
+        return store_error(error, self.path)
+
+    def _mend(self) -> None:
+        """After a failed sync: write over what it may have left, close, open, check, read again. Raises sqlite3.Error.
+
+        The kernel takes pages for clean whose sync has failed, so the commit would be there after a restart and not
+        after a power cut, and later ones behind it would be lost with it. A commit in its place ends that.
+        """
+        with contextlib.suppress(
+            sqlite3.ProgrammingError
+        ):  # closed already, by an attempt that got no further
+            self.execute("BEGIN IMMEDIATE")
+            count = int.from_bytes(self.get(_MENDED_KEY) or b"", "big") + 1
+            self.put(_MENDED_KEY, count.to_bytes(4, "big"))
+            self.execute("COMMIT")
+            self._connection.close()
+        self._connect()
+        self._prepare()
+        (answer,) = self.execute("PRAGMA quick_check(1)").fetchone()
+        if answer != "ok":
+            raise sqlite3.DatabaseError(f"SQLITE_CORRUPT: {answer}")
+        self._suspect, self._stale, self.trouble = False, True, None
+        log.warning("%s was opened again and checked: it is well", self.path)
+
+    def _is_full(self, error: sqlite3.Error) -> bool:
+        """Whether this is for want of room: SQLite says a failure of the disk where its shared memory cannot grow."""
+        code = _code(error)
+        return code.startswith("SQLITE_FULL") or (code == "SQLITE_IOERR_SHMSIZE" and self.space.exhausted())
 
     def get(self, key: str) -> bytes | None:
         """A value of the `meta` table."""
@@ -128,9 +232,9 @@ class Database:
 
 def store_error(error: sqlite3.Error, path: Path | str) -> KosError:
     """What a person should read when SQLite fails."""
-    code = getattr(error, "sqlite_errorname", "")
+    code = _code(error)
     if code.startswith("SQLITE_FULL"):
-        return Unavailable(f"no space left for {path}", hint="free some space; what was accepted is safe")
+        return no_space(path)
     if code.startswith("SQLITE_IOERR"):
         return Unavailable(
             f"the disk failed under {path} ({code})", hint="see dmesg; what was accepted is safe"
@@ -140,5 +244,13 @@ def store_error(error: sqlite3.Error, path: Path | str) -> KosError:
             f"cannot write {path}", hint="check the owner and permissions of the state directory"
         )
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return Invalid(f"{path} is damaged ({error})", hint="keep a copy of the file and restore a backup")
+        return Damaged(f"{path} is damaged ({error})", hint="keep a copy of the file and restore a backup")
     return Unavailable(f"the store failed: {error} ({code or type(error).__name__}) at {path}")
+
+
+def _code(error: sqlite3.Error) -> str:
+    """SQLite's name of the error; our own check says it in its text."""
+    return getattr(error, "sqlite_errorname", "") or str(error).partition(":")[0]
+
+
+_MENDED_KEY = "mended"  # how often a failed sync was written over

@@ -105,6 +105,7 @@ class Journal:
 
     def take_in(self, batch: Iterable[Incoming], at_ms: int) -> Intake:
         """Judge and keep verified packs; inside a transaction."""
+        self._database.check_room()
         intake = Intake()
         touched: dict[Stream, list[Refusal]] = {}
         for incoming in batch:
@@ -245,11 +246,33 @@ class Journal:
                 last = first + count - 1
                 if row.stream.source == own and last > row.settled:
                     continue
-                row.floor, row.floor_hash = last, self._chain_hash(ident)
-                self._streams.touch(row)
-                self._packs.delete(ident, size)
+                self._let_go(row, ident, last, size)
                 gone += 1
         return gone
+
+    def make_room(self, own: bytes, limit: int = 256) -> int:
+        """The disk is full: let go of the oldest own packs that were delivered and handed to every subscriber.
+
+        They are history here, and safe elsewhere; what others have sent is kept. Inside a transaction.
+        """
+        (least,) = self._database.execute(sql.CURSOR_LEAST).fetchone()
+        gone = after = 0
+        while page := self._database.execute(sql.PACK_OLDEST, (after, limit)).fetchall():
+            for ident, stream, first, count, _, size in page:
+                after = ident
+                if gone == limit or ident >= self._packs.last_id or (least is not None and ident > least):
+                    return gone
+                row = self._streams.by_id(stream)
+                last = first + count - 1
+                if row.stream.source == own and last <= row.settled:
+                    self._let_go(row, ident, last, size)
+                    gone += 1
+        return gone
+
+    def _let_go(self, row: StreamRow, ident: int, last: int, size: int) -> None:
+        row.floor, row.floor_hash = last, self._chain_hash(ident)
+        self._streams.touch(row)
+        self._packs.delete(ident, size)
 
     def _chain_hash(self, ident: int) -> bytes | None:
         try:

@@ -190,6 +190,7 @@ class Outbox:
         """
         if not self.epoch:
             raise Misuse("no epoch is open")
+        self._database.check_room()
         audience, cls = lane
         stream = Stream(key.kid, audience, cls, self.epoch)
         row = self._streams.find(stream)

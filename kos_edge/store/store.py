@@ -24,11 +24,16 @@ class Store:
         self.records = Records(self.database)
         self._own = b""
         self.database.on_commit(self.streams.write, self._reload)
+        self.database.on_full(lambda: self.journal.make_room(self._own))
 
     def own(self, kid: bytes) -> None:
         """Say whose store this is; counts what is owed."""
         self._own = kid
         self.outbox.load(kid)
+
+    def troubles(self) -> list[str]:
+        """What a person should know of the disk under it, a line each."""
+        return [text for text in (self.database.trouble, self.database.space.trouble) if text is not None]
 
     def _reload(self) -> None:
         self.streams.load()

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kos_edge.errors import KosError, Misuse, Unavailable
-from kos_edge.store.database import store_error
 from kos_edge.store.store import Store
 
 Result = TypeVar("Result")
@@ -107,6 +106,7 @@ class Writer:
 
     def _work(self, group: list[_Job]) -> list[tuple[_Job, object]]:
         outcomes: list[tuple[_Job, object]] = []
+        self.store.database.space.look()
         writing = [job for job in group if job.writes]
         if writing:
             try:
@@ -127,7 +127,7 @@ class Writer:
             self.store.database.refresh()
             return job.work(self.store)
         except sqlite3.Error as error:
-            return store_error(error, self._path)
+            return self.store.database.failed(error)
         except Exception as error:  # handed to the caller, whatever it is
             return error
 

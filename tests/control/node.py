@@ -96,6 +96,7 @@ class SmallNode:
                 "p99_s": 0.4,
                 "latency_buckets": [0, 10],
             },
+            "health": "good",
             "warnings": ["the recovery file is still on this machine"],
         }
 

@@ -78,6 +78,11 @@ class EdgeAndHub:
         """What a side's daemon says of itself; None when it does not answer."""
         return self._boxes[end].status()
 
+    def health(self, end: End) -> str | None:
+        """Its daemon's word on its own health."""
+        status = self.status(end)
+        return None if status is None else status["health"]
+
     def submit(self, bodies: Sequence[str]) -> int:
         async def publish() -> int:
             async with asyncio.timeout(20):
