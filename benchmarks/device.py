@@ -64,7 +64,7 @@ async def _publish(count: int) -> None:
 
 async def _block(numbers: range, room: asyncio.Semaphore) -> None:
     try:
-        await asyncio.gather(*[agent.publish(TOPIC, reading(number), fields=FIELDS) for number in numbers])
+        await agent.publish_all(TOPIC, [reading(number) for number in numbers], fields=FIELDS)
     finally:
         room.release()
 

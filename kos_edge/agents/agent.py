@@ -18,7 +18,7 @@ import asyncio
 import logging
 import math
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -230,6 +230,34 @@ class Agent:
         at = self.stamp() if at is None else at
         return self._on_loop("publish").publish(topic, payload, at=at, ttl_s=ttl_s)
 
+    def publish_all(
+        self,
+        topic: str,
+        values: Sequence[Any],
+        *,
+        unit: str | None = None,
+        fields: Fields | None = None,
+        at: Sequence[float] | None = None,
+        ttl: float | str | None = None,
+    ) -> Awaitable[list[str]]:
+        """Publish a block of values at once; await it for their ids, which come when all are safely stored.
+
+        For sources that are fast: a block costs a tenth of as many calls of `publish`. `at` has the time of each
+        value. All are accepted or none: raises Invalid and Unavailable as `publish` does.
+        """
+        self._check_own(topic := self.topic(topic))
+        check_topic(topic)
+        payloads = [payload_of(value, unit, fields) for value in values]
+        known = [payload for payload in payloads if payload is not None]
+        if not known or len(known) < len(payloads):
+            raise Invalid("a block has at least one value, and None is nothing to publish")
+        if at is not None and len(at) != len(known):
+            raise Invalid(f"{len(known)} values with {len(at)} times", hint="at= has the time of each value")
+        ttl_s = None if ttl is None else max(1, math.ceil(seconds(ttl)))
+        stamp = self.stamp()
+        moments = list(at) if at is not None else None if stamp is None else [stamp] * len(known)
+        return self._on_loop("publish_all").publish_all(topic, known, at=moments, ttl_s=ttl_s)
+
     def call(
         self,
         action: str,
@@ -315,6 +343,15 @@ class Blocking:
 
         async def work() -> str:
             return await agent.publish(topic, value, **options)
+
+        return agent.ground().wait_for(work())
+
+    def publish_all(self, topic: str, values: Sequence[Any], **options: Any) -> list[str]:
+        """`Agent.publish_all`, waiting until the values are safely stored."""
+        agent = self._agent
+
+        async def work() -> list[str]:
+            return await agent.publish_all(topic, values, **options)
 
         return agent.ground().wait_for(work())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from kos_edge.agents.calls import Call
@@ -18,6 +18,10 @@ class Ground(Protocol):
     clock: Clock
 
     async def publish(self, topic: str, payload: Payload, *, at: float | None, ttl_s: int | None) -> str: ...
+
+    async def publish_all(
+        self, topic: str, payloads: Sequence[Payload], *, at: Sequence[float] | None, ttl_s: int | None
+    ) -> list[str]: ...
 
     def call(
         self,

@@ -5,7 +5,7 @@ The node implements it on its store and its sessions; `kos_edge.testing` impleme
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -101,6 +101,20 @@ class Bus(Protocol):
         the hub. `at` is the wall clock time of the value, None for now; `ttl_s` whole seconds from now.
         Subscribers of this node see the message too, unless an `audience` is given to which it does not
         belong. Raises Invalid (topic, size, value) and Unavailable (queue full).
+        """
+        ...
+
+    async def publish_all(
+        self,
+        topic: str,
+        payloads: Sequence[Payload],
+        *,
+        at: Sequence[float] | None = None,
+        ttl_s: int | None = None,
+    ) -> list[str]:
+        """Accept messages of one topic together, all or none; their ids, in order, once all are durable.
+
+        `at` has the time of each. Otherwise as `publish`.
         """
         ...
 

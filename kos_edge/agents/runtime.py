@@ -7,7 +7,7 @@ its safe state and closed, and after a while there is another; so unplugged hard
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kos_edge.agents.agent import Agent
@@ -105,6 +105,12 @@ class Runtime:
     async def publish(self, topic: str, payload: Payload, *, at: float | None, ttl_s: int | None) -> str:
         """`Agent.publish`."""
         return await self._bus.publish(topic, payload, at=at, ttl_s=ttl_s)
+
+    async def publish_all(
+        self, topic: str, payloads: Sequence[Payload], *, at: Sequence[float] | None, ttl_s: int | None
+    ) -> list[str]:
+        """`Agent.publish_all`."""
+        return await self._bus.publish_all(topic, payloads, at=at, ttl_s=ttl_s)
 
     def call(
         self,

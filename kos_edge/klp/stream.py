@@ -117,6 +117,11 @@ class Position:
         stream = self.stream
         return f"{stream.source.hex()}.{stream.audience}.{stream.cls.code}.{stream.epoch:016x}.{self.seq}"
 
+    def texts(self, count: int) -> list[str]:
+        """The message ids of this place and of those that follow it, so many together."""
+        stem = str(self).rpartition(".")[0]
+        return [f"{stem}.{seq}" for seq in range(self.seq, self.seq + count)]
+
     @classmethod
     def parse(cls, text: str) -> Position:
         """The position that a message id names; Invalid for anything but the one text that `str` gives."""

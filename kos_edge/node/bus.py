@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from kos_edge.agents.outcome import ANSWER_TOPIC, CALL_TOPIC
 from kos_edge.agents.port import Fate, Handler
@@ -111,10 +112,29 @@ class NodeBus:
         )
         text = str(position)
         if ttl_s is not None:
-            self._ends[text] = self._uptime.ms() + ttl_s * 1000
-            while len(self._ends) > FATES:
-                self._ends.popitem(last=False)
+            self._remember_end(text, ttl_s)
         return text
+
+    async def publish_all(
+        self,
+        topic: str,
+        payloads: Sequence[Payload],
+        *,
+        at: Sequence[float] | None = None,
+        ttl_s: int | None = None,
+    ) -> list[str]:
+        """Accept messages together; their ids, once all are synced."""
+        first = await self._publisher.enqueue_all(topic, payloads, at=at, ttl_s=ttl_s)
+        ids = first.texts(len(payloads))
+        if ttl_s is not None:
+            for text in ids[-FATES:]:
+                self._remember_end(text, ttl_s)
+        return ids
+
+    def _remember_end(self, id: str, ttl_s: int) -> None:
+        self._ends[id] = self._uptime.ms() + ttl_s * 1000
+        while len(self._ends) > FATES:
+            self._ends.popitem(last=False)
 
     def subscribe(self, filter: str, handler: Handler, *, name: str) -> NodeSubscription:
         """Hand every matching message to `handler`, from where `name` left off."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from kos_edge.agents.port import Delivery, Fate, Handler
@@ -180,6 +181,22 @@ class MemoryBus:
         if audience is None or self.is_in(audience):
             self.receive(delivery, expires)
         return delivery.id
+
+    async def publish_all(
+        self,
+        topic: str,
+        payloads: Sequence[Payload],
+        *,
+        at: Sequence[float] | None = None,
+        ttl_s: int | None = None,
+    ) -> list[str]:
+        for payload in payloads:  # all or none
+            encode_message(Message(topic, payload, ttl_s=ttl_s), 0)
+        moments: Sequence[float | None] = at or [None] * len(payloads)
+        return [
+            await self.publish(topic, payload, at=moment, ttl_s=ttl_s)
+            for payload, moment in zip(payloads, moments, strict=True)
+        ]
 
     def subscribe(self, filter: str, handler: Handler, *, name: str) -> MemorySubscription:
         check_filter(filter)

@@ -9,7 +9,7 @@ import pytest
 
 from kos_edge import Agent, Reading
 from kos_edge.clock import ManualClock
-from kos_edge.errors import Misuse
+from kos_edge.errors import Invalid, Misuse
 from kos_edge.testing import Lab, in_virtual_time
 
 
@@ -96,6 +96,32 @@ async def test_an_agents_own_clock_stamps_its_readings() -> None:
         await node.publish("gps.y", 1)
         await lab.advance("100ms")
         assert [reading.at for reading in node.published["gps.z"]] == [5.75]
+
+
+@in_virtual_time
+async def test_a_block_is_published_in_order_with_a_time_for_each_value() -> None:
+    agent = Agent("gps")
+    ids: list[str] = []
+
+    @agent.on(".go")
+    async def go() -> None:
+        ids.extend(await agent.publish_all(".x", [1, 2, 3], at=[10.0, 11.0, 12.0]))
+        for bad in ([], [1, None], [1, float("nan")]):
+            with pytest.raises(Invalid):
+                await agent.publish_all(".x", bad)
+        with pytest.raises(Invalid, match="2 values with 1 times"):
+            await agent.publish_all(".x", [1, 2], at=[10.0])
+
+    async with Lab() as lab:
+        node = lab.node("n")
+        node.run(agent)
+        await lab.advance("1s")
+        await node.publish("gps.go", 1)
+        await lab.advance("1s")
+        found = node.published["gps.x"]
+        assert [(reading.value, reading.at, reading.id) for reading in found] == [
+            (number, 9.0 + number, id) for number, id in zip((1, 2, 3), ids, strict=True)
+        ]
 
 
 @in_virtual_time

@@ -1,0 +1,51 @@
+"""Blocks of messages that are handed in together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kos_edge.errors import Invalid, Unavailable
+from kos_edge.klp.body import Data
+from kos_edge.node.publisher import Limits
+from kos_edge.testing import in_virtual_time
+from tests.node.world import World
+
+pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
+
+
+@in_virtual_time
+async def test_a_block_gets_numbers_that_follow_each_other_and_arrives_whole(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        bus = edge.node.bus
+        blocks = await asyncio.gather(
+            *(bus.publish_all("soil.x", [Data(block * 100 + n) for n in range(60)]) for block in range(3))
+        )
+        ids = [id for block in blocks for id in block]
+        numbers = [int(id.rpartition(".")[2]) for id in ids]
+        assert numbers == list(range(numbers[0], numbers[0] + 180))
+        await world.drained(edge)
+        assert [id for id in await hub.received() if id in set(ids)] == ids
+
+
+@in_virtual_time
+async def test_a_block_that_breaks_a_rule_or_does_not_fit_is_refused_whole(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        publisher = edge.node.publisher
+        kept = edge.node.writer.store.packs.messages()
+        with pytest.raises(Invalid):
+            await edge.node.bus.publish_all("soil.x", [Data(1), Data(2**70)])
+        publisher._limits = replace(publisher._limits, messages=2)
+        with pytest.raises(Unavailable):
+            await edge.node.bus.publish_all("soil.x", [Data(1), Data(2), Data(3)])
+        assert publisher.refused == 3
+        await asyncio.sleep(1)
+        assert edge.node.writer.store.packs.messages() == kept
+        assert isinstance(publisher._limits, Limits)
