@@ -75,6 +75,8 @@ def _membership(report: StatusReport) -> str:
             return f"waiting for approval in mesh {mesh}"
         case "member":
             return f"member of mesh {mesh}"
+        case "quarantined":
+            return f"member of mesh {mesh}, its key in quarantine: another device has it too"
         case "revoked" | "expired" as ended:
             return f"membership of mesh {mesh} {ended}"
 

@@ -91,7 +91,7 @@ class PeerReport(TypedDict):
     kid: str
     name: str | None
     role: str | None
-    standing: Literal["member", "provisional", "revoked", "expired", "seen"]
+    standing: Literal["member", "provisional", "revoked", "quarantined", "expired", "seen"]
     connected: bool
     carrier: str | None
     address: str | None
@@ -137,7 +137,7 @@ class StatusReport(TypedDict):
     words: str
     role: str
     mesh: str | None
-    membership: Literal["none", "waiting", "pending", "member", "revoked", "expired"]
+    membership: Literal["none", "waiting", "pending", "member", "revoked", "quarantined", "expired"]
     admission: str | None
     running: bool
     pid: int | None
@@ -244,7 +244,8 @@ class Delivered(TypedDict):
     """One message. `body` is the plain value of a reading or data, for other types their JSON form.
 
     `name` is the source's name in the mesh, `type` the payload's type (``data``, ``intent``, ...), `unit`
-    that of a reading, or one for each field of it.
+    that of a reading, or one for each field of it. `standing` is there where the source is revoked or in quarantine:
+    the message is kept, and was handed to no handler since.
     """
 
     id: str
@@ -256,6 +257,7 @@ class Delivered(TypedDict):
     type: str
     body: Json
     unit: NotRequired[str | dict[str, str]]
+    standing: NotRequired[str]
 
 
 class RetryReport(TypedDict):

@@ -64,6 +64,11 @@ class Lane:
     epochs: dict[int, Position] = field(default_factory=dict)
     closed: set[int] = field(default_factory=set)  # incomplete, but their source has no more of them
 
+    @property
+    def newest(self) -> int:
+        """The highest epoch that was heard of; 0 for none."""
+        return max(self.epochs, default=0)
+
     def position(self, epoch: int) -> Position:
         """The position of `epoch`, empty when it is new."""
         return self.epochs.setdefault(epoch, Position())

@@ -4,7 +4,7 @@ The normative text is `docs/protocol/delivery.md`. Everything here travels insid
 because a receipt speaks only for the member at the other end of the session.
 
     ship      = [+ [age_ms / null, pack bstr]]                         POST /klp, request
-    answer    = {1: [* receipt], 2: delay_us, ? 3: [+ kid], ? 4: wait_ms}    POST /klp, response
+    answer    = {1: [* receipt], 2: delay_us, ? 3: [+ kid], ? 4: wait_ms, ? 5: [+ kid]}    POST /klp, response
     receipt   = [source, audience, class, epoch, held, [* first, last], [* [seq, reason]], reach]
     sync      = {1: [* [source, audience, class, epoch, from, to]], 2: highest_epoch}     POST /sync, request
     synced    = {1: [* receipt], 2: highest_epoch_held, ? 3: [+ end]}           POST /sync, response
@@ -97,6 +97,8 @@ class Answer:
     delay_us: int = 0
     unknown_sources: tuple[bytes, ...] = ()
     wait_ms: int | None = None
+    quarantined: tuple[bytes, ...] = ()
+    """Sources of which nothing is taken: their keys have signed what no single source signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,22 +268,31 @@ def _encode_answer(answer: Answer) -> bytes:
         body[3] = list(answer.unknown_sources)
     if answer.wait_ms is not None:
         body[4] = answer.wait_ms
+    if answer.quarantined:
+        body[5] = list(answer.quarantined)
     return cbor.encode(body)
 
 
 def decode_answer(data: bytes) -> Answer:
     """Read the response to `POST /klp`. Raises Invalid."""
     body = _map(cbor.decode(data, items=_ITEMS), "an answer")
-    unknown = _list(body.get(3, []), "unknown sources", MAX_PARCELS)
-    if any(not isinstance(kid, bytes) or len(kid) != 16 for kid in unknown):
-        raise Invalid("an unknown source is a kid")
     wait = body.get(4)
     return Answer(
         tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS)),
         _uint(body.get(2, 0), "a delay"),
-        tuple(kid for kid in unknown if isinstance(kid, bytes)),
+        _kids(body.get(3, []), "an unknown source"),
         None if wait is None else _uint(wait, "a wait"),
+        _kids(body.get(5, []), "a source in quarantine"),
     )
+
+
+def _kids(value: object, what: str) -> tuple[bytes, ...]:
+    kids = []
+    for kid in _list(value, f"{what}, in a list,", MAX_PARCELS):
+        if not isinstance(kid, bytes) or len(kid) != 16:
+            raise Invalid(f"{what} is a kid")
+        kids.append(kid)
+    return tuple(kids)
 
 
 def encode_sync(sync: Sync) -> bytes:

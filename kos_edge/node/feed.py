@@ -47,7 +47,7 @@ class Heard:
 
 
 class Feed:
-    """`name_of` gives the name of a kid in the mesh (or its short form); `is_for_others` tells of a stream that
+    """`name_of` gives the name of a kid in the mesh (or its short form); `withholds` tells of a stream that
     this node only sends, so that its own subscribers have no business with it.
     """
 
@@ -57,13 +57,13 @@ class Feed:
         clock: Clock,
         uptime: Uptime,
         name_of: Callable[[bytes], str],
-        is_for_others: Callable[[Stream], bool],
+        withholds: Callable[[Stream], bool],
     ) -> None:
         self._writer = writer
         self._clock = clock
         self._uptime = uptime
         self._name_of = name_of
-        self.is_for_others = is_for_others
+        self.withholds = withholds
         self._news = asyncio.Event()
         self._cache: OrderedDict[int, Entry] = OrderedDict()
         self._volatile: deque[tuple[int, Entry]] = deque(maxlen=VOLATILE_ENTRIES)
@@ -209,7 +209,7 @@ class Subscriber:
 
     def _wants(self, pack: Pack) -> bool:
         """Whether a message of this pack may be for this subscriber: where not, none of them is decoded."""
-        return any(map(self._matches, pack.header.topics)) and not self._feed.is_for_others(pack.stream)
+        return any(map(self._matches, pack.header.topics)) and not self._feed.withholds(pack.stream)
 
     def _matches(self, topic: str) -> bool:
         matched = self._matched.get(topic)

@@ -192,6 +192,7 @@ class Handshakes:
         """Who has proved a key: a member comes in; a newcomer is the hub's business."""
         now, at = self._clock.monotonic(), self._trust.at()
         admission = self._trust.admission
+        self._trust.refuse_forked(proven.kid)
         member = proven.peer if isinstance(proven.peer, Membership) else None
         if admission is None:
             if member is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from kos_edge.clock import Clock
 from kos_edge.delivery.position import Verdict
@@ -113,23 +113,33 @@ class Inbound:
         parcels = decode_ship(body)
         self._pending += 1
         try:
-            checked, unknown = await self._writer.aside(lambda: self._check(parcels))
-            intake = await self._take_in(checked)
+            found = await self._writer.aside(lambda: self._check(parcels))
+            intake = await self._take_in(found.packs)
         except Unavailable as error:
             log.warning("nothing is taken from %s: %s", peer.name, error)
             return encode_answer(Answer((), wait_ms=WAIT_MS))
         finally:
             self._pending -= 1
         delay = round((self._clock.monotonic() - began) * 1e6)
-        return encode_answer(Answer(tuple(intake.receipts), delay, tuple(dict.fromkeys(unknown))), room)
+        barred = dict.fromkeys([*found.quarantined, *(pack.stream.source for pack, _ in intake.forks)])
+        answer = Answer(
+            tuple(intake.receipts),
+            delay,
+            tuple(dict.fromkeys(found.unknown)),
+            quarantined=tuple(barred),
+        )
+        return encode_answer(answer, room)
 
-    def _check(self, parcels: list[Parcel]) -> tuple[list[Incoming], list[bytes]]:
-        """What may come in, and the sources that are not known; beside the loop, for signatures take their time."""
-        unknown: list[bytes] = []
-        checked = [item for parcel in parcels if (item := self._admit(parcel, unknown)) is not None]
-        return checked, unknown
+    def _check(self, parcels: list[Parcel]) -> _Checked:
+        """What may come in, and which sources may not; beside the loop, for signatures take their time."""
+        found = _Checked()
+        for parcel in parcels:
+            item = self._admit(parcel, found)
+            if item is not None:
+                found.packs.append(item)
+        return found
 
-    def _admit(self, parcel: Parcel, unknown: list[bytes]) -> Incoming | None:
+    def _admit(self, parcel: Parcel, found: _Checked) -> Incoming | None:
         """A parcel whose source is known and whose pack verifies; None for one that is left unanswered."""
         mesh, own = self._trust.mesh, self._trust.membership
         if mesh is None or own is None:
@@ -140,7 +150,11 @@ class Inbound:
                 raise Invalid("a pack of this node itself")
             source = self._trust.roster.get(pack.stream.source)
             if source is None:
-                unknown.append(pack.stream.source)
+                found.unknown.append(pack.stream.source)
+                return None
+            if source.kid in self._trust.forks:
+                found.quarantined.append(source.kid)
+                self.counters["quarantined"] += 1
                 return None
             pack.verify(source.public, mesh)
         except Invalid as error:
@@ -204,9 +218,20 @@ class Inbound:
         self.counters["messages"] += intake.messages
         if intake.messages:
             self._arrived()
-        if intake.verdicts.get(Verdict.FORK):
+        if intake.forks:
+            await self._prove(intake.forks)
+        elif intake.verdicts.get(Verdict.FORK):
             log.warning("a fork: one key signed two packs for one place; nothing of it was taken")
         return intake
+
+    async def _prove(self, forks: list[tuple[Pack, Pack]]) -> None:
+        """Two signatures of one key that no single source makes: it goes into quarantine, here and everywhere."""
+        before = self._trust.shut_out
+        for one, other in forks:
+            self._trust.prove(one, other)
+        if self._trust.shut_out != before:
+            self._cut_off()
+            await self._save()
 
     # -- positions
 
@@ -228,16 +253,24 @@ class Inbound:
     # -- trust
 
     async def _tell(self, peer: Membership, body: bytes, room: int) -> bytes:
-        before = len(self._trust.revocations)
+        before = self._trust.shut_out
         try:
-            answer, _ = self._trust.news_for(body)
+            answer = self._trust.news_for(body)
         finally:  # what was good before a fault in the rest is in force, on disk or not
-            added = len(self._trust.revocations) - before
-            if added:
-                log.info("%s told of %d revocations", peer.name, added)
+            if self._trust.shut_out != before:
+                log.info("%s told of revoked or forked keys", peer.name)
                 self._cut_off()
             await self._save()
         return answer
+
+
+@dataclass(slots=True)
+class _Checked:
+    """What a shipment holds: packs that may come in, and sources of which nothing may."""
+
+    packs: list[Incoming] = field(default_factory=list)
+    unknown: list[bytes] = field(default_factory=list)
+    quarantined: list[bytes] = field(default_factory=list)
 
 
 def _too_old_to_tell(pack: Pack, age_ms: int | None) -> dict[int, Reason]:

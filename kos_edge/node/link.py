@@ -61,6 +61,10 @@ ASK_TIMEOUT_S = 8.0  # for a comparison: all retransmissions (RFC 7252) take 45 
 log = logging.getLogger(__name__)
 
 
+class Declined(Unavailable):
+    """The peer ended the handshake that came with the first request, and said why."""
+
+
 class Link:
     """One session's work. `settled` takes receipts; `news` is set when something new is owed."""
 
@@ -167,7 +171,7 @@ class Link:
                 Request(POST, path, body), timeout=ASK_TIMEOUT_S, handshake=handshake
             )
         except NotTaken as error:
-            raise Unavailable(f"{self.peer.name} did not take the handshake: {_said(error)}") from None
+            raise Declined(f"{self.peer.name} did not take the handshake: {_said(error)}") from None
         if response.code != CHANGED:
             raise Unavailable(
                 f"{self.peer.name} answered {response.code >> 5}.{response.code & 31:02d} to {path}"
@@ -177,11 +181,11 @@ class Link:
     async def _exchange_trust(self) -> None:
         for _ in range(TRUST_ROUNDS):
             answer = await self._ask(TRUST_PATH, self._trust.news_request())
-            before = len(self._trust.revocations)
+            before = self._trust.shut_out
             try:
-                owed, _ = self._trust.take_news(answer)
+                owed, forks = self._trust.take_news(answer)
             finally:  # what was good before a fault in the rest is in force, on disk or not
-                added = len(self._trust.revocations) > before
+                added = self._trust.shut_out != before
                 if added:
                     self._cut_off()
                 await self._save()
@@ -189,6 +193,8 @@ class Link:
                 break
         for raw in owed:
             await self._ask(TRUST_PATH, self._trust.told(raw))
+        for raw in forks:
+            await self._ask(TRUST_PATH, self._trust.told_fork(raw))
 
     async def tell_trust(self) -> None:
         """Something was revoked or decided: tell the peer now."""
@@ -350,7 +356,9 @@ class Link:
         self.news.set()
 
     async def _introduce(self, answer: Answer) -> None:
-        """Offer the memberships of sources that the peer does not know."""
+        """Offer the memberships of sources that the peer does not know, and hear which it takes nothing of."""
+        if self._trust.kid in answer.quarantined:
+            self._numbering.accused(self.peer)
         wanted = [kid for kid in answer.unknown_sources if kid not in self._told]
         self._told.update(wanted)
         members = [member.cwt for kid in wanted if (member := self._trust.roster.get(kid)) is not None]

@@ -158,7 +158,7 @@ class Node:
 
     def _build(self, uptime_ms: int) -> None:
         self.uptime = Uptime(self.clock, uptime_ms)
-        self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.is_for_others)
+        self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.withholds)
         self.settling = Settling(self.writer, self.uptime)
         self.numbering = Numbering(self.writer, self.trust, self.settling, random=self._random)
         self.ring = VolatileRing(self.trust.key)

@@ -88,6 +88,17 @@ class Numbering:
             log.warning("%d messages are numbered anew: their places were taken by others", moved)
         return moved > 0
 
+    def accused(self, peer: Membership) -> None:
+        """The peer takes nothing of this node: two devices sign with its key."""
+        warning = (
+            f"{peer.name} holds proof that two devices sign with the key of this node, and takes nothing of it."
+            f" If this is the right one: kos-edge invite --replaces {self._trust.name}, at the hub,"
+            " then kos-edge rekey TOKEN here; switch the other one off"
+        )
+        if self.warning != warning:
+            log.error("%s", warning)
+        self.warning = warning
+
     def _beyond(self, store: Store, peer: Membership, synced: Synced) -> tuple[list[End], int]:
         """The lanes in which the peer holds more than we know of, and the epoch to go above, 0 for no need."""
         most = ((store.outbox.epoch >> _COUNTER_BIT) + MAX_LEAD) << _COUNTER_BIT

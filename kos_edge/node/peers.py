@@ -22,7 +22,7 @@ from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
 from kos_edge.node.handshakes import Handshakes
-from kos_edge.node.link import Link
+from kos_edge.node.link import Declined, Link
 from kos_edge.node.trust import Trust
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
@@ -174,10 +174,10 @@ class Peers:
             self._spawn(link.tell_member(member))
 
     def cut_off(self) -> None:
-        """Revocations came: sessions with whoever is shut out end at once, and everybody else is told."""
+        """Revocations or forks came: sessions with whoever is shut out end at once, and everybody else is told."""
         for session in self._handshakes.endpoint.sessions:
-            if isinstance(session.peer, Membership) and self._trust.revoked(session.peer):
-                session.close("the peer is revoked")
+            if isinstance(session.peer, Membership) and self._trust.barred(session.peer):
+                session.close("the peer is revoked, or its key is in quarantine")
         self.tell_trust()
 
     # -- sessions
@@ -212,7 +212,7 @@ class Peers:
         return sorted({text for text in texts if text})
 
     def _attach(self, session: Session, peer: Membership, message_3: bytes, *, ours: bool) -> None:
-        if self._trust.membership is None or self._trust.revoked(peer):
+        if self._trust.membership is None or self._trust.barred(peer):
             session.close("this node has left its mesh, or the peer was revoked meanwhile")
             return
         now = self._clock.monotonic()
@@ -279,6 +279,8 @@ class Peers:
         except KosError as error:
             reason = error.message
             link.session.close(reason)
+            if isinstance(error, Declined):
+                self._complain(known, reason, logging.WARNING)
         finally:
             if not passive and self._links.get(peer.kid) is link and not link.stopped:
                 del self._links[peer.kid]
@@ -379,7 +381,7 @@ class Peers:
                 wanted.add(member.kid)
         wanted.update(self._unmet())
         wanted.discard(self._trust.kid)
-        return [kid for kid in sorted(wanted) if not self._is_revoked(kid)]
+        return [kid for kid in sorted(wanted) if not self._is_barred(kid)]
 
     def _unmet(self) -> list[bytes]:
         """Nodes of this mesh that were found and never met: meeting them once makes them known by name."""
@@ -395,9 +397,9 @@ class Peers:
     def _in_mesh(self, found: Found) -> bool:
         return found.mesh_prefix is None or found.mesh_prefix == (self._trust.mesh or b"")[:8]
 
-    def _is_revoked(self, kid: bytes) -> bool:
+    def _is_barred(self, kid: bytes) -> bool:
         member = self._trust.roster.get(kid)
-        return self._trust.revocations.is_revoked(kid) if member is None else self._trust.revoked(member)
+        return self._trust.revocations.is_revoked(kid) if member is None else self._trust.barred(member)
 
     def _consider_stream(self, kid: bytes, known: _Wanted, link: Link, now: float) -> None:
         """Move to TCP where much is owed, or something large, and the peer has a port for it."""

@@ -34,7 +34,8 @@ from kos_edge.node.trust import Trust
 from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
 
-Word = Literal["none", "waiting", "pending", "member", "revoked", "expired"]
+Standing = Literal["member", "provisional", "revoked", "quarantined", "expired", "seen"]
+Word = Literal["none", "waiting", "pending", "member", "revoked", "quarantined", "expired"]
 
 
 def time_text(seconds: float) -> str:
@@ -63,6 +64,8 @@ def membership_word(trust: Trust, waiting_for_person: bool) -> Word:
         return "none" if trust.wish is None else "pending" if waiting_for_person else "waiting"
     if trust.revoked(trust.membership):
         return "revoked"
+    if trust.kid in trust.forks:
+        return "quarantined"
     return "expired" if trust.membership.expired_at(trust.at()) else "member"
 
 
@@ -87,9 +90,7 @@ def peers(node: Node) -> list[PeerReport]:
         if found.kid == trust.kid:
             continue
         link = links.get(found.kid)
-        standing = (
-            "revoked" if trust.revoked(found) else "expired" if found.expired_at(trust.at()) else "member"
-        )
+        standing = standing_of(trust, found)
         hints = node.peers.address_of(found.kid)
         address = str(link.session.address) if link else next((f"{h.host}:{h.port}" for h in hints), None)
         reports.append(
@@ -97,7 +98,7 @@ def peers(node: Node) -> list[PeerReport]:
                 kid=kid_text(found.kid, found.namespace),
                 name=found.name,
                 role=found.role.text,
-                standing=standing,  # type: ignore[typeddict-item]
+                standing=standing,
                 connected=link is not None,
                 carrier=link.carrier if link else None,
                 address=address,
@@ -129,6 +130,15 @@ def peers(node: Node) -> list[PeerReport]:
             )
         )
     return reports
+
+
+def standing_of(trust: Trust, found: Membership) -> Standing:
+    """How a member stands with this node."""
+    if trust.revoked(found):
+        return "revoked"
+    if found.kid in trust.forks:
+        return "quarantined"
+    return "expired" if found.expired_at(trust.at()) else "member"
 
 
 def _found_by(seen: dict[bytes, tuple[list[Found], float | None, str]], kid: bytes) -> str | None:
@@ -246,6 +256,7 @@ def warnings(node: Node) -> list[str]:
         )
     if node.trust.admission is not None and node.config.admission.open:
         found.append("admission is open: everybody who finds this hub becomes a member")
+    found += [node.trust.about_fork(fork) for fork in node.trust.forks]
     if node.numbering.warning:
         found.append(node.numbering.warning)
     found += [f"no session with a hub: {text}" for text in node.peers.complaints()]
@@ -272,6 +283,8 @@ def delivered(node: Node, heard: Heard) -> Delivered:
         type=payload.NAME,
         body=value_to_json(payload.value()) if isinstance(payload, Data) else body_to_json(payload),
     )
+    if member is not None and node.trust.barred(member):
+        report["standing"] = standing_of(node.trust, member)
     if isinstance(units, str):
         report["unit"] = units
     elif units:

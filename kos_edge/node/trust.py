@@ -7,6 +7,7 @@ answer that tells of them leaves.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -15,8 +16,9 @@ from kos_edge.bootstrap.admission import Admission, Mode
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.klp import cbor
 from kos_edge.klp.identity import KeyPair, fingerprint_words
-from kos_edge.klp.pack import Stream
+from kos_edge.klp.pack import Pack, Stream
 from kos_edge.mesh.claims import Role
+from kos_edge.mesh.fork import Fork, Forks, prove, read_ids, verify_fork
 from kos_edge.mesh.invitation import Invitations
 from kos_edge.mesh.issuer import Issuer
 from kos_edge.mesh.known_keys import KnownKeys
@@ -28,11 +30,14 @@ from kos_edge.node.uptime import FLOOR_S
 from kos_edge.store.store import Store
 
 MEMBER = "member"
+FORK = "fork"
 ADDRESS = "address"
 MAX_NEWS = 8  # signed objects in one answer of POST /trust; more follow in the next
 NEWS_BYTES = 900  # of them, so that the answer fits one datagram
 
 Change = Callable[[Store], None]
+
+log = logging.getLogger(__name__)
 
 
 class Trust:
@@ -53,12 +58,14 @@ class Trust:
         self.role = Role.EDGE
         self.membership: Membership | None = None
         self.revocations = Revocations(bytes(32))
+        self.forks = Forks(bytes(32))
         self.roster = Roster()
         self.policy: Policy = DENY_ALL
         self.admission: Admission | None = None
         self.wish: dict[str, str] | None = None
         self.addresses: dict[bytes, tuple[str, int]] = {}
         self._changes: list[Change] = []
+        self._forked = 0
 
     # -- reading
 
@@ -83,6 +90,15 @@ class Trust:
     def revoked(self, member: Membership) -> bool:
         """Whether this member is shut out, as far as this node has heard: its key, its issuer's or the authority's."""
         return is_shut_out(member, self.revocations.is_revoked)
+
+    def barred(self, member: Membership) -> bool:
+        """Whether nothing is had to do with this member: it is revoked, or its key is in quarantine."""
+        return member.kid in self.forks or self.revoked(member)
+
+    @property
+    def shut_out(self) -> tuple[int, int]:
+        """Changes whenever another key is revoked or goes into quarantine."""
+        return len(self.revocations), self._forked
 
     def name_of(self, kid: bytes) -> str:
         """A member's name, or the beginning of its kid."""
@@ -109,11 +125,27 @@ class Trust:
             and not self.is_mine(stream.audience)
         )
 
+    def withholds(self, stream: Stream) -> bool:
+        """Whether subscribers here have no business with a stream, or its source is revoked or in quarantine."""
+        source = self.roster.get(stream.source)
+        barred = source is not None and source.kid != self.kid and self.barred(source)
+        return barred or self.is_for_others(stream)
+
     def check(self, cwt: bytes) -> Membership:
         """A membership of this mesh, verified. Raises Invalid, Refused."""
         if self.mesh is None:
             raise Unavailable("this node belongs to no mesh yet", hint="kos-edge join TOKEN")
-        return verify_membership(cwt, self.mesh, at=self.at(), revoked=self.revocations.is_revoked)
+        member = verify_membership(cwt, self.mesh, at=self.at(), revoked=self.revocations.is_revoked)
+        self.refuse_forked(member.kid)
+        return member
+
+    def refuse_forked(self, kid: bytes) -> None:
+        """Raises Refused for a key in quarantine."""
+        if kid in self.forks:
+            raise Refused(
+                f"the key of {self.name_of(kid)} is in quarantine: a clone or a restored card has signed with it",
+                hint="on the device that is the right one: kos-edge rekey",
+            )
 
     # -- changing
 
@@ -152,12 +184,14 @@ class Trust:
         """Forget the mesh: membership, members, revocations, policy, wish. The key stays."""
         self.mesh = self.membership = self.admission = self.wish = None
         self.roster, self.policy, self.addresses = Roster(), DENY_ALL, {}
+        self.forks = Forks(bytes(32))
 
         def work(store: Store) -> None:
             for key in ("mesh", "membership", "wish", "policy", "revocations", "invitations", "allowed"):
                 store.database.put(key, None)
             store.records.clear(MEMBER)
             store.records.clear(ADDRESS)
+            store.records.clear(FORK)
 
         self._changes.append(work)
 
@@ -175,6 +209,7 @@ class Trust:
     def _enter(self, mesh: bytes) -> None:
         self.mesh = mesh
         self.revocations = Revocations(mesh)
+        self.forks = Forks(mesh)
         self.roster = Roster(self.revocations.is_revoked)
         self._changes.append(lambda store: store.database.put("mesh", mesh))
 
@@ -212,9 +247,44 @@ class Trust:
         self.save_revocations()
 
     def save_revocations(self) -> None:
-        """Revocations have changed."""
+        """Revocations have changed. Of a key that is revoked no proof of a fork is needed any more."""
+        for fork in self.forks:
+            if self.revocations.is_revoked(fork.kid):
+                self._forget_fork(fork.kid)
         revocations = self.revocations.to_wire()
         self._changes.append(lambda store: store.database.put("revocations", revocations))
+
+    # -- forks
+
+    def prove(self, one: Pack, other: Pack) -> bool:
+        """Two verified packs of one key contradict each other: it goes into quarantine. False where it was already."""
+        member = self.roster.get(one.stream.source)
+        if self.mesh is None or member is None or self.revoked(member):
+            return False
+        try:
+            fork = prove(member, one, other, self.mesh)
+            return self.forks.add(fork) and self._quarantine(fork)
+        except KosError as error:  # too long, or no room: it stays untaken and is found again
+            log.error("%s signed what no single source signs, and it cannot be kept: %s", member.name, error)
+            return False
+
+    def _quarantine(self, fork: Fork) -> bool:
+        self._forked += 1
+        self._changes.append(lambda store: store.records.put(FORK, fork.kid, fork.raw))
+        log.error("%s", self.about_fork(fork))
+        return True
+
+    def about_fork(self, fork: Fork) -> str:
+        """What a person should know of a key in quarantine, and do."""
+        name = fork.member.name
+        return (
+            f"{name} is in quarantine: a clone or a restored card ({fork.how}, signed with one key)."
+            f" Keep the right one: kos-edge invite --replaces {name}, then kos-edge rekey TOKEN there"
+        )
+
+    def _forget_fork(self, kid: bytes) -> None:
+        self.forks.drop(kid)
+        self._changes.append(lambda store: store.records.delete(FORK, kid))
 
     # -- the store
 
@@ -252,6 +322,9 @@ class Trust:
             self.roster = Roster(self.revocations.is_revoked)
         for cwt in store.records.all(MEMBER).values():
             self.roster.add(verify_membership(cwt, mesh, at=self.at()))
+        for raw in store.records.all(FORK).values():
+            with contextlib.suppress(KosError):  # another proof will come; nothing depends on this one
+                self.forks.take(raw)
         for kid, value in store.records.all(ADDRESS).items():
             host, port = cbor.decode(value)
             self.addresses[kid] = (host, port)
@@ -277,7 +350,7 @@ class Trust:
 
     def news_request(self, offer: Iterable[bytes] = ()) -> bytes:
         """The body of `POST /trust`: what we have heard, and memberships that the other side asked for."""
-        body: dict[int, object] = {1: self._numbers(), 4: self.policy.number}
+        body: dict[int, object] = {1: self._numbers(), 4: self.policy.number} | self._held_forks()
         offered = list(offer)
         if offered:
             body[3] = offered
@@ -286,19 +359,26 @@ class Trust:
     def _numbers(self) -> object:
         return self.revocations.numbers()
 
+    def _held_forks(self) -> dict[int, object]:
+        return {6: self.forks.ids()} if len(self.forks) else {}
+
+    def told_fork(self, fork: bytes) -> bytes:
+        """The body of a `POST /trust` that hands one proof of a fork over."""
+        return cbor.encode({1: self._numbers(), 4: self.policy.number, 7: [fork]} | self._held_forks())
+
     def told(self, revocation: bytes) -> bytes:
         """The body of a `POST /trust` that hands one revocation over."""
         return cbor.encode({1: self._numbers(), 2: [revocation], 4: self.policy.number})
 
-    def news_for(self, body: bytes) -> tuple[bytes, int]:
-        """Answer a `POST /trust`: what the other has not heard yet; and how many revocations it told.
+    def news_for(self, body: bytes) -> bytes:
+        """Answer a `POST /trust`: what the other has not heard yet.
 
         Raises Invalid; what was good before the fault is kept.
         """
         wire = cbor.decode(body)
         if type(wire) is not dict:
             raise Invalid("what is told to /trust is a map")
-        added = self._take(wire)
+        self._take(wire)
         numbers = read_numbers(wire.get(1, {}))
         news: list[bytes] = []
         size = 0
@@ -307,32 +387,27 @@ class Trust:
                 break
             news.append(raw)
             size += len(raw)
-        answer: dict[int, object] = {1: self._numbers(), 2: news}
+        answer: dict[int, object] = {1: self._numbers(), 2: news} | self._held_forks()
         theirs = wire.get(4, 0)
         if self.policy.raw and type(theirs) is int and theirs < self.policy.number and not news:
             answer[5] = self.policy.raw
-        return cbor.encode(answer), added
+        return cbor.encode(answer)
 
-    def take_news(self, body: bytes) -> tuple[list[bytes], int]:
-        """Read the answer of a `POST /trust`.
-
-        Returns what the other side has not heard yet, and how many revocations were news; where there were any,
-        there may be more to ask for.
-        """
+    def take_news(self, body: bytes) -> tuple[list[bytes], list[bytes]]:
+        """Read the answer of a `POST /trust`: the revocations and the forks that the other side has not heard of."""
         wire = cbor.decode(body)
         if type(wire) is not dict:
             raise Invalid("an answer of /trust is a map")
-        added = self._take(wire)
-        return self.revocations.since(read_numbers(wire.get(1, {}))), added
+        self._take(wire)
+        forks = self.forks.beyond(read_ids(wire.get(6, b"")))
+        return self.revocations.since(read_numbers(wire.get(1, {}))), forks
 
-    def _take(self, wire: dict[object, object]) -> int:
-        """Merge revocations (2), memberships (3) and a policy (5); how many revocations were news comes back."""
-        added = 0
+    def _take(self, wire: dict[object, object]) -> None:
+        """Merge revocations (2), memberships (3), a policy (5) and forks (7)."""
         revocations = _byte_strings(wire.get(2, []), "revocations")
         if revocations:
             merged = self.revocations.merge(revocations)
-            added = len(merged.added)
-            if added:
+            if merged.added:
                 self.save_revocations()
                 self._recheck_policy()
         for cwt in _byte_strings(wire.get(3, []), "memberships"):
@@ -346,7 +421,19 @@ class Trust:
         if isinstance(policy, bytes):
             with contextlib.suppress(Refused):  # its signer is revoked, as the other side will hear
                 self.set_policy(policy)
-        return added
+        for raw in _byte_strings(wire.get(7, []), "forks"):
+            self._take_fork(raw)
+
+    def _take_fork(self, raw: bytes) -> None:
+        assert self.mesh is not None
+        fork = verify_fork(raw, self.mesh)
+        if self.revoked(fork.member):
+            return
+        try:
+            if self.forks.add(fork):
+                self._quarantine(fork)
+        except Unavailable as error:
+            log.warning("%s", error)
 
     def _recheck_policy(self) -> None:
         """A policy falls with its signer; until another comes, nothing is allowed."""

@@ -7,14 +7,16 @@ first, and leaves each stream's boundary (number and chain hash).
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
+from kos_edge.delivery.suspects import suspects
 from kos_edge.delivery.wire import MAX_ENDS, MAX_REFUSALS, End, Offer, Reach, Reason, Receipt, Refusal
 from kos_edge.errors import Invalid
-from kos_edge.klp.pack import Class, Malformed, Pack, Stream, peek, remove
+from kos_edge.klp.fork import Statement, contradiction
+from kos_edge.klp.pack import Boundary, Class, Link, Malformed, Pack, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.store import sql
 from kos_edge.store.database import Database
@@ -24,6 +26,14 @@ from kos_edge.store.streams import StreamRow, Streams
 LaneKey = tuple[bytes, str, int]
 
 REPEATED = 32  # refusals of a stream that are said again in its next receipts, for one answer may be lost
+SUSPECT = (Verdict.NEXT, Verdict.AHEAD, Verdict.FORK)
+LOOKED_THROUGH = (
+    100_000  # newest packs among which the other half of a proof is looked for: a third of a second
+)
+FRUITLESS = (
+    32  # searches for a source that found nothing, and then no more: nobody keeps the disk busy with forks
+)
+FIRSTS = 1_024  # streams of which it is remembered what their first pack names as before it
 REPEATING = 256  # streams of which they are remembered
 
 
@@ -44,6 +54,8 @@ class Intake:
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     messages: int = 0
     last_id: int = 0
+    forks: list[tuple[Pack, Pack]] = field(default_factory=list)
+    """What was not taken, each with what is held and contradicts it: two signatures that prove a fork."""
 
 
 class Journal:
@@ -55,12 +67,15 @@ class Journal:
         self._packs = packs
         self._lanes: dict[LaneKey, Lane] = {}
         self._refused: OrderedDict[Stream, dict[int, int]] = OrderedDict()
+        self._firsts: OrderedDict[Stream, Link] = OrderedDict()
+        self._fruitless: Counter[bytes] = Counter()
         self.load()
 
     def load(self) -> None:
         """Read the positions again from the file."""
         self._lanes.clear()
         self._refused.clear()
+        self._firsts.clear()
         for row in self._streams:
             self._place(row)
         for ident, first, count in self._database.execute(sql.AHEAD_ALL):
@@ -110,9 +125,16 @@ class Journal:
         touched: dict[Stream, list[Refusal]] = {}
         for incoming in batch:
             pack = incoming.pack
+            if any(pack.stream.source == forked.stream.source for forked, _ in intake.forks):
+                continue
             refusals = touched.setdefault(pack.stream, [])
             lane = self._lane(pack.stream)
             verdict = lane.judge(pack.header, pack.count, pack.chain_hash)
+            other = self._contradicted(lane, pack) if verdict in SUSPECT else None
+            if other is not None:
+                intake.forks.append((pack, other))
+                intake.verdicts[Verdict.FORK] = intake.verdicts.get(Verdict.FORK, 0) + 1
+                continue  # its numbers are not refused for good: the key goes into quarantine, and one of two is right
             intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
             if verdict in (Verdict.NEXT, Verdict.AHEAD):  # what is held already was judged when it came
                 refusals += self._refuse(pack.stream, incoming.refused)
@@ -123,11 +145,13 @@ class Journal:
                 self._insert(
                     pack.stream, pack.first, pack.count, pack.chain_hash, incoming.age_ms, at_ms, raw, intake
                 )
+                self._remember_first(pack)
                 self._advance(lane, _lane_key(pack.stream), at_ms, intake)
             elif verdict is Verdict.AHEAD:
                 row = self._streams.ensure(pack.stream)
                 self._database.execute(sql.AHEAD_ADD, (row.id, pack.first, pack.count, incoming.age_ms, raw))
                 lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
+                self._remember_first(pack)
             elif verdict is Verdict.FORK:
                 refusals += [Refusal(seq, int(Reason.FORKED)) for seq in range(pack.first, pack.last + 1)]
         for stream in tuple(touched):
@@ -180,8 +204,12 @@ class Journal:
                 pack = peek(bytes(raw))
                 last = lane.position(epoch).ahead.pop(first)
                 verdict = lane.judge(pack.header, pack.count)
-                if verdict is Verdict.NEXT:
+                other = self._contradicted(lane, pack) if verdict in SUSPECT else None
+                if other is not None:
+                    intake.forks.append((pack, other))
+                elif verdict is Verdict.NEXT:
                     self._insert(waiting, first, pack.count, pack.chain_hash, age_ms, at_ms, pack.raw, intake)
+                    self._remember_first(pack)
                     moved = True
                 elif verdict is Verdict.AHEAD:  # its epoch's predecessor is still incomplete
                     lane.keep_ahead(epoch, first, last)
@@ -190,6 +218,50 @@ class Journal:
                     self._refuse(waiting, dict.fromkeys(range(first, last + 1), Reason.FORKED))
                     intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
                 self._database.execute(sql.AHEAD_DELETE, (row.id, first))
+
+    def _contradicted(self, lane: Lane, pack: Pack) -> Pack | None:
+        """What is held and cannot be of the same source as this verified pack; None for nearly every pack."""
+        for epoch, seq in suspects(lane, pack.header):
+            stream = replace(pack.stream, epoch=epoch)
+            if seq == 1 and epoch != pack.stream.epoch and not self._may_contradict(stream, pack):
+                continue
+            held = self._held_at(stream, seq)
+            if held is not None and contradiction(Statement.of(pack), Statement.of(held)) is not None:
+                return held
+        return None
+
+    def _may_contradict(self, stream: Stream, pack: Pack) -> bool:
+        """Whether the first pack of `stream` may: by what it names as before it, which is looked up once."""
+        if stream not in self._firsts:
+            held = self._held_at(stream, 1)
+            self._firsts[stream] = None
+            if held is not None:
+                self._remember_first(held)
+        link, mine = self._firsts.get(stream), pack.header.prev
+        if not isinstance(link, Boundary):
+            return False
+        goes_on = link.epoch == pack.stream.epoch and pack.last >= link.seq
+        return goes_on or (isinstance(mine, Boundary) and mine.epoch == link.epoch)
+
+    def _remember_first(self, pack: Pack) -> None:
+        if pack.first == 1:
+            self._firsts[pack.stream] = pack.header.prev
+            if len(self._firsts) > FIRSTS:
+                self._firsts.popitem(last=False)
+
+    def _held_at(self, stream: Stream, seq: int) -> Pack | None:
+        row = self._streams.find(stream)
+        if row is None:
+            return None
+        found = self._database.execute(sql.AHEAD_AT, (row.id, seq, seq)).fetchone()
+        raw = None if found is None else bytes(found[0])
+        if raw is None and self._fruitless[stream.source] < FRUITLESS:
+            raw = self._packs.at(row.id, seq, LOOKED_THROUGH)
+            self._fruitless[stream.source] += raw is None
+        try:
+            return None if raw is None else peek(raw)
+        except Invalid:  # damaged: it proves nothing any more
+            return None
 
     def _later_epochs(self, stream: Stream) -> list[Stream]:
         """The next epochs of the lane: what comes in of one may have moved them on, and nothing else would say so."""

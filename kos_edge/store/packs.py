@@ -62,6 +62,12 @@ class Packs:
         """Whether this pack is still kept."""
         return self._database.execute(sql.PACK_ONE, (ident,)).fetchone() is not None
 
+    def at(self, stream: int, seq: int, within: int) -> bytes | None:
+        """The bytes of the pack with this number of a stream, if it is among the newest `within`: there is no index."""
+        values = (stream, seq, seq, self.last_id - within)
+        row = self._database.execute(sql.PACK_AT, values).fetchone()
+        return None if row is None else bytes(row[0])
+
     def reseal(self, ident: int, size: int, stream: int, first: int, count: int, sealed: bytes) -> None:
         """Give one pack of `size` bytes another place and other bytes; inside a transaction. Its id stays."""
         self._database.execute(sql.PACK_RESEAL, (stream, first, count, sealed, ident))

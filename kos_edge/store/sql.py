@@ -88,6 +88,10 @@ PACK_OLDEST = "SELECT id, stream, first, count, at, length(sealed) FROM pack WHE
 PACK_MESSAGES = "SELECT coalesce(sum(count), 0) FROM pack"
 PACK_FIRST = "SELECT at FROM pack ORDER BY id LIMIT 1"
 PACK_ONE = "SELECT sealed FROM pack WHERE id = ?"
+PACK_AT = (
+    "SELECT sealed FROM pack WHERE stream = ? AND first <= ? AND first + count > ? AND id > ?"
+    " ORDER BY id DESC LIMIT 1"
+)
 PACK_DELETE = "DELETE FROM pack WHERE id = ?"
 PACK_RESEAL = "UPDATE pack SET stream = ?, first = ?, count = ?, sealed = ? WHERE id = ?"
 PACK_TOTALS = "SELECT coalesce(sum(length(sealed)), 0), count(*), coalesce(max(id), 0) FROM pack"
@@ -95,6 +99,7 @@ PACK_TOTALS = "SELECT coalesce(sum(length(sealed)), 0), count(*), coalesce(max(i
 AHEAD_ADD = "INSERT OR IGNORE INTO ahead (stream, first, count, age, sealed) VALUES (?, ?, ?, ?, ?)"
 AHEAD_ALL = "SELECT stream, first, count FROM ahead"
 AHEAD_GET = "SELECT sealed, age FROM ahead WHERE stream = ? AND first = ?"
+AHEAD_AT = "SELECT sealed FROM ahead WHERE stream = ? AND first <= ? AND first + count > ?"
 AHEAD_DELETE = "DELETE FROM ahead WHERE stream = ? AND first = ?"
 
 DEAD_ADD = "INSERT OR REPLACE INTO dead (id, at, reason, topic, message) VALUES (?, ?, ?, ?, ?)"

@@ -14,6 +14,7 @@ from kos_edge.klp import cbor, cose
 from kos_edge.klp.cose import Typ
 from kos_edge.mesh import rotation
 from kos_edge.mesh.claims import Claims, Role
+from kos_edge.mesh.fork import verify_fork
 from kos_edge.mesh.invitation import Invitations
 from kos_edge.mesh.known_keys import KnownKeys
 from kos_edge.mesh.membership import KCWT, claimed_mesh, verify_membership
@@ -24,13 +25,17 @@ from kos_edge.mesh.roster import Roster, resolve
 from kos_edge.mesh.token import Token
 from tests.fuzz.engine import vector_bytes
 from tests.mesh.world import AUTHORITY, HUB, PUMP, T0, chance, hub
+from tests.vectors.mesh_forks import PROOFS, proof
 
 _HUB = hub()
 _PUMP = _HUB.admit(PUMP.public, "pump", Role.EDGE, at=T0, capabilities=["group:cellar"])
 _CROCKFORD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghjkmnpqrstvwxyz")
 _TOKEN = Invitations(AUTHORITY.mesh, HUB.kid, random=chance(1)).invite(now=0, mesh_name="farm")
 
+_PROOFS = tuple(proof(_PUMP.cwt, *pair) for pair in PROOFS.values())
+
 SEEDS = (
+    *_PROOFS,
     _PUMP.cwt,
     cose.read_sign1(_PUMP.cwt).payload,
     _HUB.membership.cwt,
@@ -123,6 +128,12 @@ def fuzz_revocation(data: bytes) -> None:
         assert revocation.raw == data
         assert not _is_forged(data)
     assert revocation.number >= 1
+
+
+def fuzz_fork(data: bytes) -> None:
+    """Nobody is accused by what the key has not signed: only proofs that were made pass."""
+    assert verify_fork(data, AUTHORITY.mesh).raw == data
+    assert data in _PROOFS or data in vector_bytes()
 
 
 def fuzz_policy(data: bytes) -> None:

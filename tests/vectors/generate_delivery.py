@@ -47,7 +47,11 @@ def good() -> list[dict[str, Any]]:
             cbor.encode({1: {KID: [3, bytes(8), b""]}, 4: 1}),
             "three revocations of one issuer are held",
         ),
+        _case(
+            "answer", wire.encode_answer(wire.Answer((), 40, quarantined=(KID,))), "a source in quarantine"
+        ),
         _case("news", cbor.encode({1: {}, 3: [b"\x84"], 4: 0}), "a membership is handed over"),
+        _case("news", cbor.encode({1: {}, 4: 0, 6: KID[:8], 7: [b"\x83"]}), "a fork is handed over"),
         _case(
             "news-answer",
             cbor.encode({1: {KID: [4, bytes(8), b""]}, 2: [b"\x84"]}),
@@ -88,6 +92,7 @@ def bad() -> list[dict[str, Any]]:
         _case("answer", answer([*plain[:7], 9]), "an unknown reach", valid=False),
         _case("answer", answer([b"short", *plain[1:]]), "a kid of 5 bytes", valid=False),
         _case("sync", cbor.encode({1: [[*plain[:4], 0, 3]], 2: 1}), "an offer from number 0", valid=False),
+        _case("answer", cbor.encode({1: [], 2: 0, 5: [KID[:8]]}), "half a kid in quarantine", valid=False),
         _case("synced", cbor.encode({1: [], 2: -1}), "a negative epoch", valid=False),
         _case(
             "synced",

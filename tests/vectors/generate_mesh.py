@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.vectors.mesh_forks import forks
 from tests.vectors.mesh_joining import enrolments, keys, tokens
 from tests.vectors.mesh_judge import Vector
 from tests.vectors.mesh_trust import memberships, policies, revocations
@@ -45,6 +46,7 @@ def files() -> dict[str, list[Vector]]:
         "membership.json": memberships(),
         "revocation.json": revocations(),
         "policy.json": policies(),
+        "fork.json": forks(),
         "token.json": tokens(),
         "enrolment.json": enrolments(),
     }
