@@ -15,7 +15,7 @@ from kos_edge.delivery.wire import Offer, Parcel, Sync, encode_ship, encode_sync
 from kos_edge.klp import cbor
 from kos_edge.klp.body import Data
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import Class, Message, Packer, Stream
+from kos_edge.klp.pack import Class, Message, Packer, Stream, peek
 from kos_edge.node.inbound import KLP_PATH, SYNC_PATH, TRUST_PATH
 from kos_edge.node.node import STORE_NAME
 from kos_edge.testing import in_virtual_time
@@ -36,11 +36,16 @@ def session_of(edge: Machine, hub: Machine) -> Session:
 
 
 def sealed(
-    key: KeyPair, mesh: bytes, *, audience: str = "hub", first: int = 1, epoch: int = 5 << 32
+    key: KeyPair,
+    mesh: bytes,
+    *,
+    audience: str = "hub",
+    first: int = 1,
+    epoch: int = 5 << 32,
+    prev: bytes | None = None,
 ) -> bytes:
     packer = Packer(Stream(key.kid, audience, Class(), epoch), first)
     packer.add(Message("air.temperature", Data(21.5)))
-    prev = None if first == 1 else bytes(16)
     return packer.seal(prev=prev, mono_ms=0, wall_ms=None, uncertainty_ms=None, key=key, mesh=mesh)
 
 
@@ -92,10 +97,10 @@ def test_no_body_breaks_a_node_or_changes_what_is_not_the_senders(
             await other.publish("air.temperature", 1, 2, 3)
             await world.drained(other)
             key, mesh = edge.node.trust.key, hub.mesh
+            one = sealed(key, mesh)
+            two = sealed(key, mesh, first=2, prev=peek(one).chain_hash)
             good = {
-                KLP_PATH: encode_ship(
-                    [Parcel(sealed(key, mesh), 5), Parcel(sealed(key, mesh, first=2), None)]
-                ),
+                KLP_PATH: encode_ship([Parcel(one, 5), Parcel(two, None)]),
                 SYNC_PATH: encode_sync(
                     Sync((Offer(Stream(key.kid, "hub", Class(), 7 << 32), 1, 9),), 7 << 32)
                 ),
