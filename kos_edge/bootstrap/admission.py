@@ -13,11 +13,11 @@ from kos_edge.bootstrap.enrolment import EadItem, Redeem, Waiting, Wish, ask_to_
 from kos_edge.bootstrap.quarantine import Candidate, Quarantine
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.klp.identity import kid_of
-from kos_edge.mesh.claims import Role
+from kos_edge.mesh.claims import MAX_CAPABILITIES, Role
 from kos_edge.mesh.invitation import Invitations
 from kos_edge.mesh.issuer import Issuer
 from kos_edge.mesh.known_keys import KnownKeys
-from kos_edge.mesh.membership import Membership, Standing, verify_membership
+from kos_edge.mesh.membership import WAS, Membership, Standing, verify_membership
 from kos_edge.mesh.roster import resolve
 from kos_edge.mesh.rotation import OtherMesh
 
@@ -41,6 +41,7 @@ class Way(Enum):
     INVITATION = "redeemed an invitation"
     KNOWN_KEY = "has a key that was allowed"
     OPEN = "came while the mesh was open"
+    REPLACED = "has taken a member's place with a new key"
 
 
 class Reason(StrEnum):
@@ -240,7 +241,7 @@ class Admission:
         self, applicant: Applicant, wish: Wish, redeem: Redeem, now: float, at: float | None
     ) -> Decision:
         try:
-            self.invitations.check(
+            invitation = self.invitations.check(
                 redeem.mac,
                 kid=applicant.kid,
                 th_3=applicant.th_3,
@@ -254,7 +255,11 @@ class Admission:
             )
         except Refused as error:
             raise _No(Reason.TOKEN, error.message) from None
-        admitted = self._admit(applicant, Way.INVITATION, wish.role, wish.name, "device", at)
+        old = None if invitation.replaces is None else self.issuer.roster.get(invitation.replaces)
+        if old is not None:
+            admitted = self._succeed(applicant, old, at)
+        else:
+            admitted = self._admit(applicant, Way.INVITATION, wish.role, wish.name, "device", at)
         new = self.invitations.redeemed(redeem.token_id, applicant.kid)
         return replace(admitted, changed=admitted.changed or new)
 
@@ -276,6 +281,26 @@ class Admission:
             raise _No(Reason.ROLE, error.message) from None
         self.quarantine.release(kid)
         return Admitted(membership, way, give(membership), membership is not before, asked)
+
+    def _succeed(self, applicant: Applicant, old: Membership, at: float | None) -> Admitted:
+        """Put a new key in the place of a member's: its name, role and groups; the old key is revoked for good."""
+        if applicant.kid == old.kid:
+            raise _No(Reason.TOKEN, "this token is for a new key: kos-edge rekey makes one")
+        try:
+            self.issuer.revoke(old.kid, "replaced by a new key", at=at)
+            former = [f"{WAS}{old.kid.hex()}", *(text for text in old.capabilities if text.startswith(WAS))]
+            others = [text for text in old.capabilities if not text.startswith(WAS)]
+            membership = self.issuer.admit(
+                applicant.public,
+                self.issuer.roster.free_name(old.name, applicant.kid),
+                old.role,
+                at=at,
+                capabilities=[*others, *former[: MAX_CAPABILITIES - len(others)]],
+                namespace=old.namespace,
+            )
+        except Refused as error:
+            raise _No(Reason.ROLE, error.message) from None
+        return Admitted(membership, Way.REPLACED, give(membership), True, old.name)
 
     def _wait(self, applicant: Applicant, wish: Wish, now: float) -> Decision:
         if self.quarantine.is_rejected(applicant.kid, now):

@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Members": {
         "invite": ("members:invite", "Make a token that lets newcomers in."),
         "join": ("members:join", "Join a mesh."),
+        "rekey": ("members:rekey", "Give this node a new key, where another device has its old one."),
         "leave": ("members:leave", "Leave the mesh."),
         "allow": ("members:allow", "Let the owner of a public key in when it comes."),
         "pending": ("members:pending", "Who is waiting to be let in."),

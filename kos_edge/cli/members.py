@@ -1,4 +1,4 @@
-"""invite, join, leave, allow, pending, admit, reject, revoke, rename: who belongs to the mesh."""
+"""invite, join, rekey, leave, allow, pending, admit, reject, revoke, rename: who belongs to the mesh."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ _ROLES = click.Choice(("edge", "relay", "operator", "hub"))
 @click.command()
 @click.option("--uses", type=click.IntRange(1, 1_000_000), default=1, help="For so many newcomers (1).")
 @click.option("--for", "seconds", type=duration, default="1h", metavar="TIME", help="For so long (1h).")
+@click.option(
+    "--replaces", metavar="WHO", help="For the new key of this member (rekey); its old one is revoked."
+)
 @click.option("--qr/--no-qr", default=None, help="Show it as a QR code; by default on a terminal.")
 @common
 @pass_face
-def invite(face: Face, uses: int, seconds: float, qr: bool | None) -> None:
+def invite(face: Face, uses: int, seconds: float, replaces: str | None, qr: bool | None) -> None:
     """Make a token that lets newcomers in. Whoever has it may join: give it to nobody else."""
-    report = ask(face, lambda node: node.invite(uses=uses, seconds=seconds))
+    report = ask(face, lambda node: node.invite(uses=uses, seconds=seconds, replaces=replaces))
     if face.json or not (sys.stdout.isatty() if qr is None else qr):
         face.answer(report, report["token"])
         return
@@ -67,6 +70,27 @@ def join(face: Face, token: str | None, mesh: str | None) -> None:
                 f"no hub could be reached{why}; the wish is kept\nnext: {face.command('run')} goes on with it"
             )
     face.answer(report, text)
+
+
+@click.command()
+@click.argument("token")
+@common
+@pass_face
+def rekey(face: Face, token: str) -> None:
+    """Give this node a new key, with the TOKEN that `kos-edge invite --replaces NAME` made at the hub.
+
+    For the right one of two devices that have one key. Name, queue and journal stay; stop the daemon before.
+    """
+    from kos_edge.node.rekey import rekey as make_new_key
+
+    made = make_new_key(face.state, token)
+    report = ask(face, lambda node: node.join(token=token))
+    text = f"{made['name']} has a new key: {_short(made['kid'])} in the place of {_short(made['old'])}\n"
+    if report["outcome"] == "joined":
+        text += f"joined as {report['name']} ({report['role']})"
+    else:
+        text += f"no hub could be reached; the wish is kept\nnext: {face.command('run')} goes on with it"
+    face.answer({**made, "outcome": report["outcome"]}, text)
 
 
 @click.command()

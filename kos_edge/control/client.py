@@ -62,8 +62,11 @@ class Client:
     async def leave(self) -> LeaveReport:
         return cast(LeaveReport, await self._ask("leave"))
 
-    async def invite(self, *, uses: int = 1, seconds: float | None = 3600.0) -> InvitationReport:
-        return cast(InvitationReport, await self._ask("invite", uses=uses, seconds=seconds))
+    async def invite(
+        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+    ) -> InvitationReport:
+        place = {} if replaces is None else {"replaces": replaces}
+        return cast(InvitationReport, await self._ask("invite", uses=uses, seconds=seconds, **place))
 
     async def allow(self, *, public: str, role: str = "edge", name: str | None = None) -> MemberReport:
         return cast(MemberReport, await self._ask("allow", public=public, role=role, name=name))

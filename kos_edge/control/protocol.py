@@ -72,9 +72,13 @@ class Operations(Protocol):
 
     # --- admitting others (hubs) ---
 
-    async def invite(self, *, uses: int = 1, seconds: float | None = 3600.0) -> InvitationReport:
+    async def invite(
+        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+    ) -> InvitationReport:
         """Make a token for `uses` newcomers within `seconds` (None: no end). `Refused` where this is no hub.
 
+        With `replaces`, WHO of a member, it is for that member's new key (`rekey`): it gets the name and the role, and
+        the old key is revoked as soon as the token is redeemed.
         Works without a daemon.
         """
         ...

@@ -179,6 +179,16 @@ class JoinReport(TypedDict):
     expires_at: str | None
 
 
+class RekeyReport(TypedDict):
+    """A node's new key, and the kid of the one that it had."""
+
+    name: str
+    old: str
+    kid: str
+    public: str
+    words: str
+
+
 class LeaveReport(TypedDict):
     """The mesh that was left; null when there was none."""
 

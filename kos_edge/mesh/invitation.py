@@ -64,6 +64,8 @@ class Invitation:
     """Seconds since 1970 at which it ends as well, where the time was known when it was made."""
     guests: frozenset[bytes] = frozenset()
     """Kids that have redeemed it; they may again, for good."""
+    replaces: bytes | None = None
+    """The kid of the member whose place its guest takes: its name and role; that key is revoked."""
 
     def ended(self, now: float, at: float | None) -> bool:
         return now >= self.ends or (at is not None and self.ends_at is not None and at >= self.ends_at)
@@ -101,6 +103,7 @@ class Invitations:
         roles: Iterable[Role] = ROLES,
         hints: Iterable[Hint] = (),
         mesh_name: str = "",
+        replaces: bytes | None = None,
     ) -> Token:
         """A new token. `wall` is the time in seconds since 1970 if it is *known*, not a floor.
 
@@ -113,6 +116,8 @@ class Invitations:
             raise Invalid(f"an invitation lasts at most {MAX_LIFETIME_S / 86_400:.0f} days")
         if not allowed or Role.HUB in allowed:
             raise Invalid("an invitation is for edges, relays or operators; hubs are made by the authority")
+        if replaces is not None and uses != 1:
+            raise Invalid("an invitation to take a member's place is for one")
         self._forget(now)
         if len(self._invitations) >= MAX_INVITATIONS:
             raise Unavailable(f"{MAX_INVITATIONS} invitations are remembered", hint="withdraw some")
@@ -127,7 +132,7 @@ class Invitations:
             expires_at=ends_at,
         )
         self._invitations[token.token_id] = Invitation(
-            token.token_id, token.secret, allowed, uses, now + lifetime_s, ends_at
+            token.token_id, token.secret, allowed, uses, now + lifetime_s, ends_at, replaces=replaces
         )
         return token
 
@@ -193,6 +198,7 @@ class Invitations:
                     max(-int(KEPT_S), int(item.ends - now)),
                     item.ends_at,
                     sorted(item.guests),
+                    *([] if item.replaces is None else [item.replaces]),
                 ]
                 for _, item in sorted(self._invitations.items())
             ]
@@ -220,8 +226,19 @@ class Invitations:
 
 def _read(value: object, now: float) -> Invitation:
     match value:
-        case [bytes(token_id), bytes(secret), list(roles), int(uses), int(left), ends_at, list(guests)]:
-            if not all(type(kid) is bytes and len(kid) == KID_BYTES for kid in guests) or len(secret) != 16:
+        case [
+            bytes(token_id),
+            bytes(secret),
+            list(roles),
+            int(uses),
+            int(left),
+            ends_at,
+            list(guests),
+            *place,
+        ]:
+            kids = [*guests, *place]
+            replaces = place[0] if len(place) == 1 and isinstance(place[0], bytes) else None
+            if not all(type(kid) is bytes and len(kid) == KID_BYTES for kid in kids) or len(secret) != 16:
                 raise Invalid("a stored invitation is damaged")
             return Invitation(
                 token_id,
@@ -231,5 +248,6 @@ def _read(value: object, now: float) -> Invitation:
                 now + left,
                 None if ends_at is None else read_time(ends_at),
                 frozenset(guests),
+                replaces,
             )
     raise Invalid("a stored invitation is damaged")

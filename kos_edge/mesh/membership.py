@@ -7,6 +7,7 @@ links, and `verify_membership` needs nothing else: no directory, no hub, no cloc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -24,6 +25,11 @@ KCWT = 13
 
 MAX_MEMBERSHIP = 4_096
 """Bytes of a whole chain: claims at their limits twice, and eight rotations of the authority, fit."""
+
+WAS = "was:"
+"""A member that has the capability `was:<32 hex>` had the key of that kid before."""
+
+_FORMER = re.compile(r"was:[0-9a-f]{32}")
 
 GRACE_S = 7 * 86_400.0
 """Seconds that a membership is still taken after its end: a hub may be away for a week and stop nobody."""
@@ -76,6 +82,15 @@ class Membership:
     @property
     def can_issue(self) -> bool:
         return ISSUE in self.capabilities
+
+    @property
+    def former(self) -> tuple[bytes, ...]:
+        """The kids of the keys that this member had before, by its issuer's word."""
+        return tuple(
+            bytes.fromhex(text[len(WAS) :])
+            for text in self.capabilities
+            if _FORMER.fullmatch(text) is not None
+        )
 
     @property
     def text(self) -> str:

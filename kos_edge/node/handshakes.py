@@ -89,6 +89,7 @@ class Handshakes:
         *,
         opened: Opened,
         save: Callable[[], Awaitable[None]],
+        cut_off: Callable[[], None],
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._trust = trust
@@ -96,6 +97,7 @@ class Handshakes:
         self._random = random
         self._opened = opened
         self._save = save
+        self._cut_off = cut_off
         self._endpoint: Endpoint | None = None
         self._ours: set[bytes] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -209,7 +211,10 @@ class Handshakes:
             ead_3=tuple((item.label, item.value) for item in proven.ead),
             combined=proven.combined,
         )
+        before = self._trust.shut_out
         decision = admission.decide(applicant, now=now, at=at)
+        if self._trust.shut_out != before:
+            self._cut_off()
         if isinstance(decision, Pending):
             log.warning(
                 "%s at %s wants to join: compare %s with its screen, then: kos-edge admit %s",

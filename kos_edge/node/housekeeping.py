@@ -48,7 +48,7 @@ class Housekeeping:
         wall_ms = self._steady_wall_ms(keep_ms)
         if wall_ms:
             store.records.forget_outcomes(wall_ms - OUTCOMES_KEPT_MS)
-        return store.journal.prune(wall_ms, self._journal.max_bytes, keep_ms, self._trust.kid, BATCH)
+        return store.journal.prune(wall_ms, self._journal.max_bytes, keep_ms, self._trust.own_kids, BATCH)
 
     def _steady_wall_ms(self, keep_ms: int) -> int:
         """The wall clock, 0 while it is not set or was set a short while ago: a mistake must not cost the journal."""

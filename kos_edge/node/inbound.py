@@ -146,7 +146,9 @@ class Inbound:
             raise Unavailable("this node has left its mesh")
         try:
             pack = peek(parcel.pack)
-            if pack.stream.source == own.kid:  # taken in, it would move this node's own numbering back
+            if (
+                pack.stream.source in self._trust.own_kids
+            ):  # taken in, it would move this node's own numbering back
                 raise Invalid("a pack of this node itself")
             source = self._trust.roster.get(pack.stream.source)
             if source is None:
@@ -240,7 +242,7 @@ class Inbound:
         at_ms = self._uptime.wall_ms() or 0
 
         def work(store: Store) -> Synced:
-            receipts = store.journal.declare(peer.kid, sync.offers, at_ms)
+            receipts = store.journal.declare(peer.kid, sync.offers, at_ms, peer.former)
             highest, ends = store.journal.highest_epoch(peer.kid), store.journal.ends(peer.kid)
             return Synced(tuple(receipts), highest, tuple(ends))
 

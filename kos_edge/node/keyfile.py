@@ -22,6 +22,11 @@ def write_key(path: Path, key: KeyPair) -> None:
         raise Refused(
             f"there is a node in {path.parent} already", hint="name another directory with --state DIR"
         )
+    replace_key(path, key)
+
+
+def replace_key(path: Path, key: KeyPair) -> None:
+    """Keep this key at `path`, in the place of any other, in one step. Raises Unavailable."""
     write_durably(path, b"kos-edge-key 1 %s %s\n" % (key.seed.hex().encode(), _check(key.seed)), mode=0o600)
 
 

@@ -368,8 +368,8 @@ class Link:
 
     def _entitled(self, receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
         """Those for streams of ours that the peer is an audience of: of others its word lets nobody go."""
-        own = self._trust.kid
-        return tuple(r for r in receipts if r.stream.source == own and is_in(self.peer, r.stream.audience))
+        own = self._trust.own_kids
+        return tuple(r for r in receipts if r.stream.source in own and is_in(self.peer, r.stream.audience))
 
     async def _settle(self, settled: Iterable[Settled]) -> None:
         taken: list[Stream] = []

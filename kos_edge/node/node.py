@@ -138,7 +138,6 @@ class Node:
             self._mount(self.writer.store.database)
             if any(rule.limits for rule in self.config.topics):
                 self.writer.store.outbox.limited = lambda topic: self._terms_of(topic).limits is not None
-            await self.writer.read(lambda store: store.own(self.trust.kid))
             mode = (
                 Mode.OPEN
                 if self.config.admission.open
@@ -148,7 +147,10 @@ class Node:
             )
             now = self.clock.monotonic()
             await self.writer.read(lambda store: self.trust.load(store, now, mode))
-            self._build(await self.writer.read(lambda store: store.outbox.uptime_ms(self.trust.kid)))
+            await self.save()
+            own = self.trust.own_kids
+            await self.writer.read(lambda store: store.own(*own))
+            self._build(await self.writer.read(lambda store: store.outbox.uptime_ms(own)))
             try:
                 yield
             finally:
@@ -185,7 +187,12 @@ class Node:
             save=self.save,
         )
         self.handshakes = Handshakes(
-            self.trust, self.clock, opened=self._opened_by_peer, save=self.save, random=self._random
+            self.trust,
+            self.clock,
+            opened=self._opened_by_peer,
+            save=self.save,
+            cut_off=self.cut_off,
+            random=self._random,
         )
         carriers = self._given_carriers
         self.endpoint = Endpoint(

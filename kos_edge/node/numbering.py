@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from kos_edge.delivery.wire import End, Synced
 from kos_edge.klp.pack import Stream
@@ -51,15 +51,16 @@ class Numbering:
         self.renumbered = 0
         self.warning = ""
 
-    async def compare(self, peer: Membership, synced: Synced, offered: Iterable[Stream]) -> bool:
+    async def compare(self, peer: Membership, synced: Synced, offered: Collection[Stream]) -> bool:
         """Take what the peer says of our positions; True where this node was behind and has jumped ahead.
 
         What it still owes is then another: the caller compares again.
         """
         ends, above = await self._writer.read(lambda store: self._beyond(store, peer, synced))
-        if not ends and not above:
-            return False
-        if self.jumps >= MAX_JUMPS:
+        former = [stream for stream in offered if stream.source != self._trust.kid]
+        if former and await self._seal_by_new_key(former):
+            return True
+        if (not ends and not above) or self.jumps >= MAX_JUMPS:
             return False
         await self._settling.flush()
         taken = {r.stream for r in synced.receipts if r.held or r.ranges}
@@ -74,6 +75,15 @@ class Numbering:
         )
         log.warning("%s (%d messages were numbered anew)", self.warning, moved)
         return True
+
+    async def _seal_by_new_key(self, streams: list[Stream]) -> bool:
+        """What an earlier key of this node has sealed and the peer does not hold is sealed again by the present one."""
+        await self._settling.flush()
+        moved = await self._writer.run(lambda store: self._renumber(store, streams))
+        self.renumbered += moved
+        if moved:
+            log.info("%d messages that an earlier key had sealed are sealed again", moved)
+        return moved > 0
 
     async def leave_behind(self, stream: Stream) -> bool:
         """A receiver has something else of ours at places of `stream`: what is owed of it is numbered anew.

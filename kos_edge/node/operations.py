@@ -159,10 +159,19 @@ class NodeOperations:
 
     # -- admitting others
 
-    async def invite(self, *, uses: int = 1, seconds: float | None = 3600.0) -> InvitationReport:
-        """Make a token."""
+    async def invite(
+        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+    ) -> InvitationReport:
+        """Make a token, for newcomers or for the new key of a member."""
         node = self._node
         admission = reporting.admission_of(node)
+        place: dict[str, object] = {}
+        if replaces is not None:
+            member = node.trust.roster.get(self._who(replaces))
+            assert member is not None
+            if member.role is Role.HUB:
+                raise Refused("a hub gets a new key from the authority", hint="kos-edge hub replace")
+            place = {"replaces": member.kid, "roles": (member.role,)}
         hints = self._hints()
         lifetime = {} if seconds is None else {"lifetime_s": seconds}
         now = node.clock.monotonic()
@@ -172,6 +181,7 @@ class NodeOperations:
             uses=uses,
             hints=hints,
             **lifetime,  # type: ignore[arg-type]
+            **place,  # type: ignore[arg-type]
         )
         node.trust.save_admission(now)
         await node.save()

@@ -31,6 +31,7 @@ from kos_edge.store.store import Store
 
 MEMBER = "member"
 FORK = "fork"
+REKEY = "rekey"  # the wish with which a new key takes the place of the one that the membership is of
 ADDRESS = "address"
 MAX_NEWS = 8  # signed objects in one answer of POST /trust; more follow in the next
 NEWS_BYTES = 900  # of them, so that the answer fits one datagram
@@ -64,7 +65,9 @@ class Trust:
         self.admission: Admission | None = None
         self.wish: dict[str, str] | None = None
         self.addresses: dict[bytes, tuple[str, int]] = {}
+        self.former: tuple[bytes, ...] = ()
         self._changes: list[Change] = []
+        self._after_load: list[Change] = []
         self._forked = 0
 
     # -- reading
@@ -77,6 +80,11 @@ class Trust:
     @property
     def kid(self) -> bytes:
         return self.key.kid
+
+    @property
+    def own_kids(self) -> tuple[bytes, ...]:
+        """The key of this node and those that it had before: what they signed is this node's to hand over."""
+        return (self.kid, *self.former)
 
     @property
     def words(self) -> str:
@@ -120,7 +128,7 @@ class Trust:
     def is_for_others(self, stream: Stream) -> bool:
         """Whether this node made the stream for one other node alone: commands, and answers to them."""
         return (
-            stream.source == self.kid
+            stream.source in self.own_kids
             and stream.audience.startswith("kid:")
             and not self.is_mine(stream.audience)
         )
@@ -128,7 +136,7 @@ class Trust:
     def withholds(self, stream: Stream) -> bool:
         """Whether subscribers here have no business with a stream, or its source is revoked or in quarantine."""
         source = self.roster.get(stream.source)
-        barred = source is not None and source.kid != self.kid and self.barred(source)
+        barred = source is not None and source.kid not in self.own_kids and self.barred(source)
         return barred or self.is_for_others(stream)
 
     def check(self, cwt: bytes) -> Membership:
@@ -312,6 +320,8 @@ class Trust:
         self.role = Role.EDGE if role is None else Role.parse(role.decode())
         wish = database.get("wish")
         self.wish = None if wish is None else dict(cbor.decode(wish))
+        former = database.get("former")
+        self.former = () if former is None else tuple(cbor.decode(former))
         mesh = database.get("mesh")
         if mesh is None:
             return
@@ -330,7 +340,7 @@ class Trust:
             self.addresses[kid] = (host, port)
         own = database.get("membership")
         if own is not None:
-            self._become(verify_membership(own, mesh, at=self.at()))
+            self._take_up(verify_membership(own, mesh, at=self.at()), database.get(REKEY))
         policy = database.get("policy")
         if policy is not None:
             self.policy = verify_policy(policy, mesh)
@@ -344,7 +354,24 @@ class Trust:
                 )
             if allowed is not None:
                 admission.known_keys = KnownKeys.from_wire(allowed)
-        self._changes.clear()
+        self._changes, self._after_load = self._after_load, []
+
+    def _take_up(self, member: Membership, rekey: bytes | None) -> None:
+        """The stored membership; of another key, it is what this node was before `rekey`, which is finished here."""
+        if member.kid == self.kid:
+            self._become(member)
+            return
+        self.former = (member.kid, *(kid for kid in self.former if kid != member.kid))
+        self.wish = None if rekey is None else dict(cbor.decode(rekey))
+        former = cbor.encode(list(self.former))
+
+        def work(store: Store) -> None:
+            store.database.put("former", former)
+            store.database.put("membership", None)
+            store.database.put("wish", rekey)
+            store.database.put(REKEY, None)
+
+        self._after_load.append(work)
 
     # -- what members tell each other: POST /trust
 

@@ -8,7 +8,7 @@ first, and leaves each stream's boundary (number and chain hash).
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
@@ -99,18 +99,23 @@ class Journal:
 
     # -- taking in
 
-    def declare(self, source: bytes, offers: Iterable[Offer], at_ms: int) -> list[Receipt]:
-        """A source says what it still has; the answer says what is held of it. Inside a transaction."""
-        offers = [offer for offer in offers if offer.stream.source == source]
+    def declare(
+        self, source: bytes, offers: Iterable[Offer], at_ms: int, former: Collection[bytes] = ()
+    ) -> list[Receipt]:
+        """A source says what it still has, also of the keys that it had; the answer says what is held of it.
+
+        Inside a transaction.
+        """
+        offers = [offer for offer in offers if offer.stream.source == source or offer.stream.source in former]
         lanes: dict[LaneKey, dict[int, int]] = {}
         for offer in offers:
             stream = offer.stream
-            lanes.setdefault((source, stream.audience, stream.cls.code), {})[stream.epoch] = offer.first
+            lanes.setdefault(_lane_key(stream), {})[stream.epoch] = offer.first
         for key, firsts in lanes.items():
             lane = self._lane_of(key)
             lane.declare(firsts)
             for epoch in [*firsts, *lane.closed]:
-                row = self._streams.ensure(Stream(source, key[1], Class.from_code(key[2]), epoch))
+                row = self._streams.ensure(Stream(key[0], key[1], Class.from_code(key[2]), epoch))
                 position = lane.position(epoch)
                 if row.held != position.held or row.closed != (epoch in lane.closed):
                     row.held, row.hash, row.closed = position.held, position.hash, epoch in lane.closed
@@ -299,7 +304,9 @@ class Journal:
 
     # -- retention
 
-    def prune(self, now_ms: int, max_bytes: int, max_age_ms: int, own: bytes, limit: int = 256) -> int:
+    def prune(
+        self, now_ms: int, max_bytes: int, max_age_ms: int, own: Collection[bytes], limit: int = 256
+    ) -> int:
         """Let go of at most `limit` of the oldest delivered packs beyond the bounds; inside a transaction.
 
         Never what is still owed, nor what a cursor has not passed. Returns how many went.
@@ -316,13 +323,13 @@ class Journal:
                 if gone == limit or not passed or not (self._packs.bytes > max_bytes or too_old):
                     return gone
                 last = first + count - 1
-                if row.stream.source == own and last > row.settled:
+                if row.stream.source in own and last > row.settled:
                     continue
                 self._let_go(row, ident, last, size)
                 gone += 1
         return gone
 
-    def make_room(self, own: bytes, limit: int = 256) -> int:
+    def make_room(self, own: Collection[bytes], limit: int = 256) -> int:
         """The disk is full: let go of the oldest own packs that were delivered and handed to every subscriber.
 
         They are history here, and safe elsewhere; what others have sent is kept. Inside a transaction.
@@ -336,7 +343,7 @@ class Journal:
                     return gone
                 row = self._streams.by_id(stream)
                 last = first + count - 1
-                if row.stream.source == own and last <= row.settled:
+                if row.stream.source in own and last <= row.settled:
                     self._let_go(row, ident, last, size)
                     gone += 1
         return gone

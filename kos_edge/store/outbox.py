@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -122,12 +122,12 @@ class Outbox:
         self._opened.append(self.epoch)
         return self.epoch
 
-    def uptime_ms(self, source: bytes) -> int:
-        """The accumulated uptime that this node had at its last commit."""
-        return max((row.uptime_ms for row in self._streams if row.stream.source == source), default=0)
+    def uptime_ms(self, sources: Collection[bytes]) -> int:
+        """The accumulated uptime that this node had at its last commit, under any key that it had."""
+        return max((row.uptime_ms for row in self._streams if row.stream.source in sources), default=0)
 
-    def load(self, source: bytes) -> None:
-        """Count what is owed: one pass over the packs, without their bytes."""
+    def load(self, sources: Collection[bytes]) -> None:
+        """Count what is owed of the streams of `sources`: one pass over the packs, without their bytes."""
         self.usage = Usage()
         self.by_topic = {}
         self._index = {}
@@ -137,7 +137,9 @@ class Outbox:
         self._opened = [epoch for epoch in self._opened if epoch <= last]
         if self.epoch > last:  # its commit failed: it was never opened
             self.epoch = self._opened[-1] if self._opened else 0
-        own = {row.id: row for row in self._streams if row.stream.source == source and row.settled < row.held}
+        own = {
+            row.id: row for row in self._streams if row.stream.source in sources and row.settled < row.held
+        }
         if not own:
             return
         for ident, stream, first, count, size, at, ttl in self._database.execute(sql.PACK_SIZES):

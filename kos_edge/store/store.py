@@ -22,14 +22,14 @@ class Store:
         self.outbox = Outbox(self.database, self.streams, self.packs)
         self.journal = Journal(self.database, self.streams, self.packs)
         self.records = Records(self.database)
-        self._own = b""
+        self._own: tuple[bytes, ...] = ()
         self.database.on_commit(self.streams.write, self._reload)
         self.database.on_full(lambda: self.journal.make_room(self._own))
 
-    def own(self, kid: bytes) -> None:
-        """Say whose store this is; counts what is owed."""
-        self._own = kid
-        self.outbox.load(kid)
+    def own(self, *kids: bytes) -> None:
+        """Say whose store this is, by the key that it has and those that it had; counts what is owed."""
+        self._own = kids
+        self.outbox.load(kids)
 
     def troubles(self) -> list[str]:
         """What a person should know of the disk under it, a line each."""

@@ -134,8 +134,12 @@ class SmallNode:
     async def leave(self) -> LeaveReport:
         return {"mesh": MESH}
 
-    async def invite(self, *, uses: int = 1, seconds: float | None = 3600.0) -> InvitationReport:
-        self.asked.append(("invite", {"uses": uses, "seconds": seconds}))
+    async def invite(
+        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+    ) -> InvitationReport:
+        self.asked.append(
+            ("invite", {"uses": uses, "seconds": seconds} | ({"replaces": replaces} if replaces else {}))
+        )
         return {
             "token": "kos1-abcdef",
             "id": "0102030405060708",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
 import pytest
 
+from kos_edge.errors import Refused
+from kos_edge.node.rekey import rekey
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
 
@@ -83,3 +86,86 @@ async def test_two_that_started_from_one_copy_without_a_hub_prove_it_at_once(tmp
         assert sorted(await hub.values(), key=str) == [1, 2, 3, 4], "one after the other they only jumped"
         await twin.publish("air.temperature", 5)
         await world.until(lambda: edge.kid in hub.node.trust.forks)
+
+
+async def quarantined(world: World) -> tuple[Machine, Machine, int]:
+    """A hub, an edge that was shut out with its twin, and how many values the edge has had accepted: 1 to that."""
+    hub = await world.hub()
+    edge = await world.member(hub, "edge")
+    await edge.publish("air.temperature", 1, 2)
+    await world.drained(edge)
+    twin = await twin_of(world, edge)
+    await twin.start()
+    number = 2
+    while edge.kid not in hub.node.trust.forks:
+        assert number < 100
+        number += 1
+        await twin.publish("air.temperature", f"twin {number}")
+        await edge.publish("air.temperature", number)
+        await asyncio.sleep(5)
+    await edge.publish("air.temperature", number + 1)
+    return hub, edge, number + 1
+
+
+@in_virtual_time
+async def test_the_right_one_goes_on_with_a_new_key_and_what_it_owed_arrives_once(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub, edge, last = await quarantined(world)
+        old = edge.kid
+        token = (await hub.operations.invite(replaces="edge"))["token"]
+        await edge.stop()
+        report = rekey(edge.state, token)
+        assert report["old"].endswith(old.hex())
+        await edge.start()
+        await world.until(lambda: edge.node.trust.is_member)
+        assert edge.membership.name == "edge"
+        assert edge.membership.former == (old,)
+        await edge.publish("air.temperature", last + 1)
+        await world.drained(edge)
+        assert [value for value in await hub.values() if isinstance(value, int)] == list(range(1, last + 2))
+        assert hub.node.trust.revocations.is_revoked(old)
+        assert old not in hub.node.trust.forks, "it is revoked: the proof is needed no more"
+        standing = {peer["kid"][-32:]: peer["standing"] for peer in await hub.operations.peers()}
+        assert standing == {old.hex(): "revoked", edge.kid.hex(): "member"}
+        await world.settled()
+        assert not sessions_with(hub, old), "the other one stays outside"
+        assert await edge.operations.peers() != []
+        await edge.kill()
+        await edge.start()
+        await edge.publish("air.temperature", last + 2)
+        await world.drained(edge)
+        assert (await hub.values())[-1] == last + 2
+
+
+@in_virtual_time
+async def test_what_the_hub_had_of_the_old_key_without_a_receipt_is_not_sent_again(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        await edge.publish("air.temperature", 1)
+        await world.until(lambda: hub.node.inbound.counters["messages"] == 1)
+        await edge.kill()
+        token = (await hub.operations.invite(replaces="edge"))["token"]
+        await edge.start()
+        await edge.kill()
+        rekey(edge.state, token)
+        await edge.start()
+        await world.until(lambda: edge.linked(hub))
+        await edge.publish("air.temperature", 3)
+        await world.drained(edge)
+        assert (await hub.values())[-1] == 3
+        assert (await hub.values()).count(1) == 1
+
+
+@in_virtual_time
+async def test_a_token_for_another_device_s_place_is_no_way_back_for_the_old_key(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub, edge, _ = await quarantined(world)
+        token = (await hub.operations.invite(replaces="edge"))["token"]
+        await edge.operations.leave()
+        with pytest.raises(Refused, match="quarantine"):
+            await edge.operations.join(token=token)
+
+
+def sessions_with(machine: Machine, kid: bytes) -> int:
+    return sum(getattr(session.peer, "kid", None) == kid for session in machine.node.endpoint.sessions)

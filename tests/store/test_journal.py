@@ -26,7 +26,7 @@ def commit(store: Store, job: Callable[[], Result]) -> Result:
 
 
 def prune(source: Source) -> int:
-    return commit(source.store, lambda: source.store.journal.prune(LATER_MS, 0, 1, source.key.kid))
+    return commit(source.store, lambda: source.store.journal.prune(LATER_MS, 0, 1, (source.key.kid,)))
 
 
 @pytest.fixture
