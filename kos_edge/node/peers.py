@@ -56,6 +56,7 @@ class _Wanted:
     next_try: float = 0.0
     trying: bool = False
     complaint: str = ""
+    declined: bool = False  # said so once: a peer that turns us away does so at every try
     stream_after: float = 0.0
     seen_at: float | None = None
     doubted: Session | None = None  # it may be dead: a new one beside it is no mere meeting
@@ -280,7 +281,8 @@ class Peers:
             reason = error.message
             link.session.close(reason)
             if isinstance(error, Declined):
-                self._complain(known, reason, logging.WARNING)
+                self._complain(known, reason, logging.DEBUG if known.declined else logging.WARNING)
+                known.declined = True
         finally:
             if not passive and self._links.get(peer.kid) is link and not link.stopped:
                 del self._links[peer.kid]
