@@ -17,6 +17,7 @@ from typing import Self
 
 from kos_edge.agents.agent import Agent
 from kos_edge.agents.host import Host
+from kos_edge.agents.worker import ThreadWorker, Worker
 from kos_edge.bootstrap.admission import Mode
 from kos_edge.clock import Clock, SystemClock
 from kos_edge.delivery.fair import Weights
@@ -61,7 +62,7 @@ class Node:
 
     `carriers` makes the node speak over those instead of UDP and TCP sockets: an in-memory network, in tests.
     With a `random` that is seeded as well, and `threaded` off, a run is the same every time. `mount` is handed the
-    store's database before anything is written to it: a simulated disk, there.
+    store's database before anything is written to it, a simulated disk there; `worker` makes the thread of an agent.
     Raises Unavailable for a state that is in use or has no node in it, Invalid for a damaged one.
     """
 
@@ -77,6 +78,7 @@ class Node:
         quiet: bool = False,
         random: Callable[[int], bytes] = os.urandom,
         mount: Callable[[Database], None] = lambda database: None,
+        worker: Callable[[str, Clock], Worker] = ThreadWorker,
     ) -> None:
         self.state = StateDir.open(Path(state))
         self.config = load_config(self.state.config_file) if config is None else config
@@ -88,6 +90,7 @@ class Node:
         self._quiet = quiet
         self._random = random
         self._mount = mount
+        self._worker = worker
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -222,7 +225,7 @@ class Node:
         self.bus = NodeBus(
             self.clock, self.uptime, self.trust, self.publisher, self.feed, self.settling, self.writer
         )
-        self.host = Host(self.bus, self._agents, watchdog=self._threaded)
+        self.host = Host(self.bus, self._agents, worker=self._worker, watchdog=self._threaded)
         self.housekeeping = Housekeeping(self.writer, self.trust, self.uptime, self.config.journal)
         self.mdns: Mdns | None = None
         if self.config.network.mdns and carriers is None and not self._quiet:

@@ -54,10 +54,14 @@ class Content:
 
 
 class Disk:
-    """One machine's. `ailment` makes every commit fail for as long as it is set; `committed` is told after each."""
+    """One machine's. `ailment` makes every commit fail for as long as it is set; `committed` is told after each.
+
+    `checkpoint` is the number of pages after which SQLite brings its log back into the main file.
+    """
 
     def __init__(self, lot: random.Random) -> None:
         self.ailment: Ailment | None = None
+        self.checkpoint: int | None = None
         self.committed: Callable[[], None] | None = None
         self._lot = lot
         self._path = Path()
@@ -68,6 +72,8 @@ class Disk:
         """Lie under this database from now on."""
         assert isinstance(database.path, Path)
         self._path = database.path
+        if self.checkpoint is not None:
+            database.execute(f"PRAGMA wal_autocheckpoint = {self.checkpoint}")
         database.on_commit(self._commit, lambda: None)
 
     def cut_at(self, commit: int, on_cut: Callable[[Content], None] | None) -> None:
@@ -90,6 +96,8 @@ class Disk:
         if self._on_cut is not None:
             if self._cut_after == 0:
                 on_cut, self._on_cut = self._on_cut, None
+                if self.committed is not None:
+                    self.committed()  # the commit before this one may not have been looked at yet
                 on_cut(Content.read(self._path))
             self._cut_after -= 1
 

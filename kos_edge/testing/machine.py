@@ -17,6 +17,7 @@ from kos_edge.node.config import Config
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.testing.disk import Content, Disk
+from kos_edge.testing.lab import VirtualWorker
 from kos_edge.testing.loop import VirtualClock
 from kos_edge.transport.memory import PORT, MemoryDatagrams, MemoryStreams, Network
 
@@ -117,6 +118,7 @@ class Machine:
             threaded=False,
             random=self._random,
             mount=self.disk.mount,
+            worker=VirtualWorker,
         )
         await node.__aenter__()
         if self._off.is_set():
@@ -126,8 +128,10 @@ class Machine:
 
     async def stop(self) -> None:
         """Stop it in order."""
-        node, self._node = self.node, None
-        await node.__aexit__(None, None, None)
+        try:
+            await self.node.__aexit__(None, None, None)
+        finally:
+            self._node = None
 
     async def kill(self) -> None:
         """What SIGKILL does: nothing more leaves it, and the next start finds what was committed by now.

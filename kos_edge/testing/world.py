@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kos_edge.agents.agent import Agent
+from kos_edge.agents.schedule import seconds
 from kos_edge.discovery.sighting import Found, Hint
 from kos_edge.errors import Refused
 from kos_edge.node.config import Config
@@ -104,6 +105,10 @@ class World:
         trust = machine.node.trust
         prefix = None if trust.mesh is None else trust.mesh[:8]
         return Found(trust.kid, trust.role, prefix, (Hint(machine.address, PORT, PORT),))
+
+    async def sleep(self, span: float | str) -> None:
+        """Let time pass: seconds, or "8h"."""
+        await asyncio.sleep(seconds(span))
 
     async def until(self, holds: Callable[[], object], within: float = PATIENCE) -> float:
         """Let time pass until something holds; the seconds that it took."""
