@@ -63,6 +63,7 @@ LANES = (
     ),
     Lane("e2e", marker="e2e", workers=2),
     Lane("netns", marker="netns", needs=(IPROUTE, NAMESPACES)),
+    Lane("simulator", marker="simulator", workers=2),
     Lane("faults", marker="faults", needs=(STRACE, NAMESPACES), workers=2),
     Lane("brokers", marker="brokers", needs=(STRACE, NAMESPACES, BROKERS), workers=2),
     Lane("systemd", marker="systemd", needs=(SYSTEMD,)),

@@ -107,6 +107,11 @@ class Courier:
         return not (self._lanes.waiting or self._flying or self._untaken)
 
     @property
+    def most_buffered(self) -> int:
+        """Bytes in memory of the lane that has most of them."""
+        return self._lanes.most
+
+    @property
     def in_flight(self) -> int:
         """Shipments without an answer yet."""
         return len(self._flying)

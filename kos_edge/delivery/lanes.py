@@ -23,6 +23,11 @@ class Lanes:
         """Whether anything waits to be sent."""
         return bool(self._queues)
 
+    @property
+    def most(self) -> int:
+        """The bytes of the lane that has most in memory."""
+        return max(self._bytes.values(), default=0)
+
     def active(self) -> Iterable[LaneKey]:
         """The lanes in which something waits, as they are now."""
         return tuple(self._queues)

@@ -85,7 +85,7 @@ class Disk:
 
     def left(self, before: Content, folder: Path, target: Path) -> None:
         """Copy a state folder as the power cut left it: `before` was synced, everything since was not."""
-        shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*-shm"))
+        shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*-shm", "*.reserve"))
         torn(before, Content.read(self._path), self._lot).write(target / self._path.name)
 
     def _commit(self) -> None:

@@ -139,7 +139,7 @@ class Machine:
         The store works in place, so that between two callbacks nothing is half written.
         """
         left = self._next_state()
-        shutil.copytree(self.state, left)
+        shutil.copytree(self.state, left, ignore=_NOT_KEPT)
         self._end(silent=False)
         await self._bury(left)
 
@@ -155,7 +155,7 @@ class Machine:
         except TimeoutError:
             self.disk.cut_at(0, None)
             left = self._next_state()
-            shutil.copytree(self.state, left)
+            shutil.copytree(self.state, left, ignore=_NOT_KEPT)
             self._end(silent=True)
         else:
             left = self._left
@@ -214,3 +214,6 @@ class Machine:
             async for heard in entries
             if isinstance(heard.delivery.payload, Data)
         ]
+
+
+_NOT_KEPT = shutil.ignore_patterns("*.reserve")  # room for a full disk: made again at the start

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kos_edge.delivery.courier import BUFFERED
+from kos_edge.delivery.lanes import BUFFERED
 from kos_edge.klp.pack import Message, Pack, Position, Stream
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.mesh.membership import Membership
@@ -23,7 +23,7 @@ SESSIONS_PER_PEER = 6
 """Two for each carrier (protocol.md 2), and those that end while a new one is made."""
 
 LARGEST_LOAD = 128 * 1024
-"""Bytes by which a courier may exceed its buffer: it takes at least one pack of each of its streams."""
+"""Bytes by which a lane may exceed its buffer: a pack is taken whole."""
 
 PAGE = 64
 
@@ -198,11 +198,11 @@ class Oracle:
                 if isinstance(peer, Membership) and session.closed is None and node.trust.revoked(peer):
                     self._fail(f"{machine.name} keeps a session with {peer.name}, which is revoked")
             for link in node.peers.links.values():
-                waiting = BUFFERED - link.courier.room()
-                if waiting > BUFFERED + LARGEST_LOAD or link.courier.in_flight > link.courier.window.most:
-                    self._fail(
-                        f"{machine.name} has {waiting} bytes and {link.courier.in_flight} shipments under way"
-                    )
+                courier = link.courier
+                if courier.most_buffered > BUFFERED + LARGEST_LOAD:
+                    self._fail(f"{machine.name} keeps {courier.most_buffered} bytes of one lane in memory")
+                if courier.in_flight > courier.window.most:
+                    self._fail(f"{machine.name} has {courier.in_flight} shipments under way")
             if node.inbound.counters["fork"]:
                 self._fail(f"{machine.name} saw a fork")
 

@@ -14,7 +14,7 @@ from tests.faults.rows import Sweep, row
 def sweep(run: Sweep) -> None:
     """`make test` tries the first 500 elsewhere, in parallel: tests/testing/test_simulator.py."""
     first = run.seed * 1_000_000 + 1_000
-    for seed in range(first, first + run.share(full=10_000, bounded=20)):
+    for seed in range(first, first + run.share(full=10_000, bounded=15)):
         for verdict in block([seed]):
             if verdict.broken:
                 run.wrong(str(verdict))

@@ -18,6 +18,7 @@ SEEDS = 500
 AT_A_TIME = 25
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_A_TIME))
 def test_no_promise_is_broken_whatever_goes_wrong(first: int) -> None:
     broken = [str(verdict) for verdict in block(range(first, first + AT_A_TIME)) if verdict.broken]
