@@ -30,14 +30,18 @@ def payload_of(value: Any, unit: str | None = None, fields: Fields | None = None
     if fields is not None:
         if not isinstance(value, Mapping):
             raise Invalid(f"a mapping of {', '.join(fields)} was expected, not {type(value).__name__}")
-        if unknown := [str(name) for name in value if name not in fields]:
+        if not value.keys() <= fields.keys():
+            unknown = [str(name) for name in value if name not in fields]
             raise Invalid(f"{', '.join(unknown)}: not among the fields {', '.join(fields)}")
     if isinstance(value, Mapping):
-        value = {name: member for name, member in value.items() if member is not None}
+        if any(member is None for member in value.values()):
+            value = {name: member for name, member in value.items() if member is not None}
         if not value:
             return None
         _check_numbers(value)
-        return reading(value, unit, {name: fields[name] for name in value} if fields else None)
+        if fields and len(value) < len(fields):
+            fields = {name: fields[name] for name in value}
+        return reading(value, unit, fields)
     _check_numbers({"": value})
     return reading(value, unit)
 

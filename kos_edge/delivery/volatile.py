@@ -14,7 +14,7 @@ from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.wire import Reach, Receipt
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import Message, Pack, Packer, Prepared, Stream, peek
+from kos_edge.klp.pack import Message, Pack, Packer, Prepared, Stream, sealed
 
 RING_BYTES = 256 * 1024  # of sealed packs that wait for a link, of all streams together
 MAX_STREAMS = 4_096  # whose highest number a receiver remembers; the one not heard of for longest goes first
@@ -53,7 +53,7 @@ class VolatileRing:
                 packer.add(message)
                 packers.append(packer)
         for each in packers:
-            raw = each.seal(
+            each.seal(
                 prev=None,
                 mono_ms=mono_ms,
                 wall_ms=wall_ms,
@@ -61,7 +61,7 @@ class VolatileRing:
                 key=self.key,
                 mesh=mesh,
             )
-            packs.append(peek(raw))
+            packs.append(sealed(each))
         self._numbers[stream] = packs[-1].last
         if keep:
             for pack in packs:

@@ -65,10 +65,23 @@ def sign1(
     unprotected: Mapping[int | str, Any] | None = None,
 ) -> bytes:
     """The encoded COSE_Sign1 of `payload`; `unprotected` is outside the signature."""
+    return sign(payload, typ, key, external_aad=external_aad, unprotected=unprotected).raw
+
+
+def sign(
+    payload: bytes,
+    typ: int,
+    key: identity.KeyPair,
+    *,
+    external_aad: bytes,
+    unprotected: Mapping[int | str, Any] | None = None,
+) -> Signed:
+    """The same with its parts."""
     protected = _PROTECTED_HEAD + cbor.head(0, typ)
     signature = key.sign(_to_be_signed(protected, external_aad, payload))
-    outside = cbor.encode(dict(unprotected)) if unprotected else b"\xa0"
-    return assemble(protected, outside, payload, signature)
+    said = dict(unprotected or {})
+    outside = cbor.encode(said) if said else b"\xa0"
+    return Signed(protected, said, payload, signature, typ, assemble(protected, outside, payload, signature))
 
 
 def assemble(protected: bytes, unprotected: bytes, payload: bytes, signature: bytes) -> bytes:

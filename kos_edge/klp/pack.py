@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from kos_edge.errors import Invalid
+from kos_edge.errors import Invalid, Misuse
 from kos_edge.klp import cbor, cose, envelope, merkle
 from kos_edge.klp.envelope import MAX_PACK, chain_hash
 from kos_edge.klp.header import MAX_COUNT, Boundary, Header, Link
@@ -38,7 +38,7 @@ __all__ = [
     "MAX_COUNT", "MAX_MESSAGE", "MAX_PACK", "UDP_BUDGET", "Boundary", "Class", "Header", "Link",
     "Malformed", "Message", "Pack", "Packer", "Position", "Prepared", "Priority", "Reason", "Removed",
     "Shown", "Stream", "chain_hash", "encode_message", "message_size", "peek", "peek_shown", "prepare",
-    "remove", "seal", "show", "unseal", "unseal_shown",
+    "remove", "seal", "sealed", "show", "unseal", "unseal_shown",
 ]  # fmt: skip
 
 Slot = bytes | Removed
@@ -168,6 +168,13 @@ def peek(data: bytes) -> Pack:
         raise Invalid("a sequence number is from 1 to 2^63 - 1")
     _check_use(slots, len(header.topics))
     return Pack(header, slots, signed, bytes(data))
+
+
+def sealed(packer: Packer) -> Pack:
+    """What a packer has sealed, without reading it again; Misuse before that."""
+    if packer.parts is None:
+        raise Misuse("nothing is sealed yet")
+    return Pack(*packer.parts)
 
 
 def unseal(data: bytes, public: bytes, mesh: bytes) -> Pack:

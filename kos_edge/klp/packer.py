@@ -31,6 +31,8 @@ class Packer:
         self._size = _FRAME + _header_size(stream, first)
         self.chain_hash = b""
         """Of the pack that `seal` has given: what the next one names it by."""
+        self.parts: tuple[Header, tuple[bytes, ...], cose.Signed, bytes] | None = None
+        """What `seal` has put together, for `pack.sealed`."""
 
     @property
     def count(self) -> int:
@@ -83,11 +85,12 @@ class Packer:
         header = Header(self.stream, self.first, prev, mono_ms, wall_ms, uncertainty_ms, tuple(self._topics))
         root = merkle.root([merkle.leaf(slot) for slot in self._slots])
         external_aad = envelope.context(mesh, len(self._slots), root)
-        signed = cose.sign1(header.encode(), cose.Typ.PACK, key, external_aad=external_aad)
-        self.chain_hash = envelope.chain_hash(signed)
-        data = envelope.assemble(signed, map(cbor.byte_string, self._slots))
+        signed = cose.sign(header.encode(), cose.Typ.PACK, key, external_aad=external_aad)
+        self.chain_hash = envelope.chain_hash(signed.raw)
+        data = envelope.assemble(signed.raw, map(cbor.byte_string, self._slots))
         if len(data) > envelope.MAX_PACK:
             raise Invalid(f"a pack of {len(data)} bytes; at most {envelope.MAX_PACK} are carried")
+        self.parts = (header, tuple(self._slots), signed, data)
         return data
 
 

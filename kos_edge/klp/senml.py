@@ -42,19 +42,31 @@ def records(
     A scalar is a finite number, text, a boolean or bytes. `unit` is that of a scalar, or of all values of a
     mapping which `fields` does not name. Invalid: units for what cannot have them, a field that is missing.
     """
+    if isinstance(value, Mapping):
+        return _records(value, unit, fields or {})
     if _is_scalar(value):
         if fields:
             raise Invalid("fields were named, so the value is a mapping with one value for each")
         return [_record(None, unit, value)]
-    if _is_named(value):
-        units = dict(fields or {})
-        missing = [name for name in units if name not in value]
-        if missing:
-            raise Invalid(f"the reading has no value for {', '.join(map(repr, missing))}")
-        return [_record(name, units.get(name, unit), member) for name, member in value.items()]
+    _check_unitless(unit, fields)
+    return None
+
+
+def _records(
+    values: Mapping[Any, Any], unit: str | None, fields: Mapping[str, str | None]
+) -> list[Any] | None:
+    if not values or not all(map(_is_name, values)) or not all(map(_is_scalar, values.values())):
+        _check_unitless(unit, fields)
+        return None
+    if not fields.keys() <= values.keys():
+        missing = [name for name in fields if name not in values]
+        raise Invalid(f"the reading has no value for {', '.join(map(repr, missing))}")
+    return [_record(name, fields.get(name, unit), member) for name, member in values.items()]
+
+
+def _check_unitless(unit: str | None, fields: Mapping[str, str | None] | None) -> None:
     if unit is not None or fields:
         raise Invalid("what has units is a finite number, text, a boolean, bytes, or names with such")
-    return None
 
 
 def plain(content: Any) -> Any:
@@ -125,37 +137,36 @@ def from_json(content: Any) -> Any:
 
 
 def _record(name: str | None, unit: str | None, value: Any) -> dict[int, Any]:
-    record: dict[int, Any] = {}
-    if name is not None:
-        record[NAME] = name
-    if unit is not None:
-        if not isinstance(unit, str) or not unit:
-            raise Invalid("a unit is a word of the SenML registry such as Cel or %RH")
-        record[UNIT] = unit
+    kind = type(value)
+    label = VALUE if kind is float or kind is int else _label(value)
+    if unit is None:
+        return {label: value} if name is None else {NAME: name, label: value}
+    if not isinstance(unit, str) or not unit:
+        raise Invalid("a unit is a word of the SenML registry such as Cel or %RH")
+    return {UNIT: unit, label: value} if name is None else {NAME: name, UNIT: unit, label: value}
+
+
+def _label(value: Any) -> int:
     if isinstance(value, bool):
-        record[BOOLEAN] = value
-    elif isinstance(value, str):
-        record[STRING] = value
-    elif isinstance(value, bytes):
-        record[DATA] = value
-    else:
-        record[VALUE] = value
-    return record
+        return BOOLEAN
+    if isinstance(value, str):
+        return STRING
+    return DATA if isinstance(value, bytes) else VALUE
 
 
 def _is_scalar(value: Any) -> bool:
-    if isinstance(value, (bool, str, bytes, int)):
-        return True
-    return isinstance(value, float) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (bool, str, bytes, int))
 
 
-def _is_named(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and bool(value)
-        and all(isinstance(name, str) and _NAME.fullmatch(name) for name in value)
-        and all(map(_is_scalar, value.values()))
-    )
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and _is_word(name)
+
+
+@lru_cache(maxsize=1024)
+def _is_word(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def _are_plain(content: Any) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kos_edge.agents.port import Delivery, Handler
@@ -27,7 +27,7 @@ from kos_edge.store.writer import Writer
 
 ATTEMPTS_AFTER_S = (1.0, 5.0, 15.0)  # spec.md 2
 CURSOR_EVERY_S = 1.0  # how often a moved cursor is written; a crash repeats that much, it loses nothing
-CACHED_ENTRIES = 256  # the newest packs, decoded once for all subscribers
+CACHED_ENTRIES = 512  # the newest packs, decoded once for all subscribers
 PAGE = 64  # entries read at once
 VOLATILE_ENTRIES = 1_024  # volatile packs kept for subscribers that are a little behind
 MATCHED = 4_096  # topics of which a subscriber remembers whether they match
@@ -70,8 +70,11 @@ class Feed:
         self.volatile_serial = 0
         self.dead = 0
 
-    def announce(self) -> None:
-        """The journal has grown."""
+    def announce(self, entries: Sequence[Entry] = ()) -> None:
+        """The journal has grown, by `entries` where it is known what: they need not be read and decoded again."""
+        for entry in entries[-CACHED_ENTRIES:]:
+            self._cache[entry.id] = entry
+        self._bound()
         self._news.set()
         self._news = asyncio.Event()
 
@@ -103,9 +106,12 @@ class Feed:
         for entry in page:
             self._cache[entry.id] = entry
             self._cache.move_to_end(entry.id)
+        self._bound()
+        return page
+
+    def _bound(self) -> None:
         while len(self._cache) > CACHED_ENTRIES:
             self._cache.popitem(last=False)
-        return page
 
     def heard(self, entry: Entry) -> Iterator[Heard]:
         """The readable messages of an entry, with those that have expired left out."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kos_edge.clock import Clock
@@ -36,6 +36,7 @@ from kos_edge.mesh.policy import Action
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.journal import Incoming, Intake, malformed_of
+from kos_edge.store.packs import Entry
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 from kos_edge.transport.coap import (
@@ -69,7 +70,7 @@ class Inbound:
         clock: Clock,
         uptime: Uptime,
         *,
-        arrived: Callable[[], None],
+        arrived: Callable[[Sequence[Entry]], None],
         push: Callable[[Pack], None],
         cut_off: Callable[[], None],
         save: Callable[[], Awaitable[None]],
@@ -219,7 +220,7 @@ class Inbound:
             self.counters[verdict.name.lower()] += count
         self.counters["messages"] += intake.messages
         if intake.messages:
-            self._arrived()
+            self._arrived(intake.entries)
         if intake.forks:
             await self._prove(intake.forks)
         elif intake.verdicts.get(Verdict.FORK):
@@ -249,7 +250,7 @@ class Inbound:
         before = self._writer.store.packs.last_id
         synced = await self._writer.run(work)
         if self._writer.store.packs.last_id != before:
-            self._arrived()
+            self._arrived(())
         return encode_synced(synced, room)
 
     # -- trust

@@ -46,6 +46,7 @@ from kos_edge.node.statedir import StateDir
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.database import Database
+from kos_edge.store.packs import Entry
 from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Carrier
 from kos_edge.transport.endpoint import Endpoint
@@ -322,8 +323,8 @@ class Node:
             return None
         return Sealer(self.trust.key, self.trust.mesh)
 
-    def _committed(self) -> None:
-        self.feed.announce()
+    def _committed(self, entries: Sequence[Entry]) -> None:
+        self.feed.announce(entries)
         self.peers.news()
 
     def _opened_by_peer(self, session: Session, peer: Membership) -> None:

@@ -17,6 +17,7 @@ from kos_edge.klp.pack import UDP_BUDGET, Class, Message, Pack, Position, Prepar
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
+from kos_edge.store.packs import Entry
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 
@@ -78,7 +79,7 @@ class Publisher:
     """One node's way into its own outbox.
 
     `sealer` gives None while the node belongs to no mesh. `is_all` says whether this node is the whole audience.
-    `committed` is called after each commit.
+    `committed` is called after each commit, with what is new in the journal.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Publisher:
         push: Callable[[Pack], None],
         sealer: Callable[[], Sealer | None],
         is_all: Callable[[str], bool],
-        committed: Callable[[], None],
+        committed: Callable[[Sequence[Entry]], None],
     ) -> None:
         self._writer = writer
         self._clock = clock
@@ -240,20 +241,20 @@ class Publisher:
 
     async def _commit(self, batches: dict[Lane, list[_Waiting]]) -> None:
         try:
-            await self._commit_batches(batches)
+            entries = await self._commit_batches(batches)
         except asyncio.CancelledError:  # the commit itself goes on; nobody will be told what became of it
             self._fail(batches, Unknown("the node stopped before it could say whether this is durable"))
             raise
         finally:
             for item in (item for waiting in batches.values() for item in waiting):
                 self._count(item.messages[0].topic, -len(item.messages), -item.size)
-        self._committed()
+        self._committed(entries)
 
-    async def _commit_batches(self, batches: dict[Lane, list[_Waiting]]) -> None:
+    async def _commit_batches(self, batches: dict[Lane, list[_Waiting]]) -> list[Entry]:
         sealer = self._sealer()
         if sealer is None:
             self._fail(batches, Unavailable("this node has left its mesh", hint="kos-edge join TOKEN"))
-            return
+            return []
         stamp = self._uptime.stamp()
         for lane in [lane for lane in batches if not lane[1].durable]:
             try:
@@ -262,7 +263,8 @@ class Publisher:
                 self._fail({lane: batches[lane]}, error)
         batches = {lane: waiting for lane, waiting in batches.items() if lane[1].durable}
         if not batches:
-            return
+            return []
+        entries: list[Entry] = []
         jobs = [
             self._writer.run(self._append(sealer, lane, waiting, stamp)) for lane, waiting in batches.items()
         ]
@@ -271,10 +273,12 @@ class Publisher:
         for waiting, result in zip(batches.values(), results, strict=True):
             if isinstance(result, Appended):
                 self._tell(waiting, result.stream, result.first)
+                entries += result.entries
             elif isinstance(result, Exception):
                 self._fail({("", Class()): waiting}, result)
             else:
                 raise result
+        return entries
 
     def _send_volatile(self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp) -> None:
         """Number, seal and offer what is not meant to outlive this process."""

@@ -16,11 +16,11 @@ from kos_edge.delivery.suspects import suspects
 from kos_edge.delivery.wire import MAX_ENDS, MAX_REFUSALS, End, Offer, Reach, Reason, Receipt, Refusal
 from kos_edge.errors import Invalid
 from kos_edge.klp.fork import Statement, contradiction
-from kos_edge.klp.pack import Boundary, Class, Link, Malformed, Pack, Stream, peek, remove
+from kos_edge.klp.pack import Boundary, Class, Link, Malformed, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.store import sql
 from kos_edge.store.database import Database
-from kos_edge.store.packs import Packs
+from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import StreamRow, Streams
 
 LaneKey = tuple[bytes, str, int]
@@ -54,6 +54,8 @@ class Intake:
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     messages: int = 0
     last_id: int = 0
+    entries: list[Entry] = field(default_factory=list)
+    """What was journaled, for whoever reads it next."""
     forks: list[tuple[Pack, Pack]] = field(default_factory=list)
     """What was not taken, each with what is held and contradicts it: two signatures that prove a fork."""
 
@@ -143,18 +145,17 @@ class Journal:
             intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
             if verdict in (Verdict.NEXT, Verdict.AHEAD):  # what is held already was judged when it came
                 refusals += self._refuse(pack.stream, incoming.refused)
-            raw = pack.raw
             if incoming.refused:
-                raw = remove(raw, dict.fromkeys(incoming.refused, Removal.REFUSED))
+                pack = peek(pack.remove(dict.fromkeys(incoming.refused, Removal.REFUSED)))
             if verdict is Verdict.NEXT:
-                self._insert(
-                    pack.stream, pack.first, pack.count, pack.chain_hash, incoming.age_ms, at_ms, raw, intake
-                )
+                self._insert(pack, incoming.age_ms, at_ms, intake)
                 self._remember_first(pack)
                 self._advance(lane, _lane_key(pack.stream), at_ms, intake)
             elif verdict is Verdict.AHEAD:
                 row = self._streams.ensure(pack.stream)
-                self._database.execute(sql.AHEAD_ADD, (row.id, pack.first, pack.count, incoming.age_ms, raw))
+                self._database.execute(
+                    sql.AHEAD_ADD, (row.id, pack.first, pack.count, incoming.age_ms, pack.raw)
+                )
                 lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
                 self._remember_first(pack)
             elif verdict is Verdict.FORK:
@@ -179,22 +180,14 @@ class Journal:
                 self._refused.popitem(last=False)
         return [Refusal(seq, int(reason)) for seq, reason in refused.items()]
 
-    def _insert(
-        self,
-        stream: Stream,
-        first: int,
-        count: int,
-        chain_hash: bytes,
-        age_ms: int | None,
-        at_ms: int,
-        raw: bytes,
-        intake: Intake,
-    ) -> None:
-        row = self._streams.ensure(stream)
-        intake.last_id = self._packs.add(row.id, first, count, raw, at=at_ms, age=age_ms, ttl=None)
-        intake.messages += count
-        row.held, row.hash = first + count - 1, chain_hash
-        self._lane(stream).take(stream.epoch, first, first + count - 1, chain_hash)
+    def _insert(self, pack: Pack, age_ms: int | None, at_ms: int, intake: Intake) -> None:
+        row = self._streams.ensure(pack.stream)
+        ident = self._packs.add(row.id, pack.first, pack.count, pack.raw, at=at_ms, age=age_ms, ttl=None)
+        intake.entries.append(Entry(ident, pack, at_ms, age_ms))
+        intake.last_id = ident
+        intake.messages += pack.count
+        row.held, row.hash = pack.last, pack.chain_hash
+        self._lane(pack.stream).take(pack.stream.epoch, pack.first, pack.last, pack.chain_hash)
         self._streams.touch(row)
 
     def _advance(self, lane: Lane, key: LaneKey, at_ms: int, intake: Intake) -> None:
@@ -213,7 +206,7 @@ class Journal:
                 if other is not None:
                     intake.forks.append((pack, other))
                 elif verdict is Verdict.NEXT:
-                    self._insert(waiting, first, pack.count, pack.chain_hash, age_ms, at_ms, pack.raw, intake)
+                    self._insert(pack, age_ms, at_ms, intake)
                     self._remember_first(pack)
                     moved = True
                 elif verdict is Verdict.AHEAD:  # its epoch's predecessor is still incomplete

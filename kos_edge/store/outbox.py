@@ -18,9 +18,10 @@ from kos_edge.errors import Misuse
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Boundary, Class, Link, Message, Packer, Prepared, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.pack import sealed as as_sealed
 from kos_edge.store import sql
 from kos_edge.store.database import Database
-from kos_edge.store.packs import Packs
+from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import StreamRow, Streams
 
 _EPOCH_KEY = "epoch"
@@ -43,6 +44,7 @@ class Appended:
 
     stream: Stream
     first: int
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ class Outbox:
         sealed = []
         number = first
         for packer, ttl in _packed(stream, first, messages):
-            raw = packer.seal(
+            packer.seal(
                 prev=prev if cls.durable else None,
                 mono_ms=stamp.uptime_ms,
                 wall_ms=stamp.wall_ms,
@@ -210,12 +212,15 @@ class Outbox:
                 mesh=mesh,
             )
             prev = packer.chain_hash
-            sealed.append((number, packer.count, ttl, raw))
+            sealed.append((number, ttl, as_sealed(packer)))
             number += packer.count
         row = self._streams.ensure(stream)
         at = stamp.wall_ms or 0
-        for start, count, ttl, raw in sealed:
+        entries = []
+        for start, ttl, pack in sealed:
+            count, raw = pack.count, pack.raw
             ident = self._packs.add(row.id, start, count, raw, at=at, age=None, ttl=ttl)
+            entries.append(Entry(ident, pack, at, None))
             if not settle:
                 topics = self._topics_in(raw) if self.limited is not None else ()
                 last = start + count - 1
@@ -225,7 +230,7 @@ class Outbox:
         if settle:
             row.settled = row.held
         self._streams.touch(row)
-        return Appended(stream, first)
+        return Appended(stream, first, tuple(entries))
 
     def link(self, stream: Stream) -> Boundary | None:
         """What the first pack of `stream` names as before it: the end of the newest epoch of the lane."""
