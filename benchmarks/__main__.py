@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
+from benchmarks.brokers import programs
 from benchmarks.report import machine, table, versions, write
 from benchmarks.rounds import ROUNDS, measure
 from benchmarks.rows import ROWS
@@ -25,6 +27,9 @@ def main() -> int:
         parser.error(f"no row is called {', '.join(sorted(unknown))}")
     rows = [row for row in ROWS if not only or row.name in only]
     _say(" ".join(f"{key}={value}" for key, value in (machine() | versions()).items()))
+    if any(row.beside and row.beside.subject.startswith("brokers.") for row in rows):
+        with contextlib.suppress(programs.Missing):  # their rows say so
+            programs.install()
     found = measure(rows, short=options.short, rounds=1 if options.short else options.rounds, say=_say)
     write(ROOT / "build" / "bench.json", found, short=options.short)
     _say(table(found))

@@ -1,9 +1,9 @@
 """The device's process: a node with one agent that publishes readings, by the interface that every author has.
 
-    python -m benchmarks.device STATE flood COUNT
+    python -m benchmarks.device STATE flood COUNT | sustain SECONDS | pace SECONDS | latency TOPIC COUNT | shake COUNT
 
-`flood`: after a beginning that is not counted, COUNT readings as fast as they are accepted, until the hub has
-receipted the last. One line of JSON says what was seen.
+Each begins with some readings that are not counted, and ends when the hub has receipted the last: one line of JSON
+says what was seen.
 """
 
 from __future__ import annotations
@@ -12,18 +12,26 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import cpu_s
+from benchmarks.processes import cpu_s, resident_mb, written
 from kos_edge import Agent, Node
+from kos_edge.node.addresses import parse_peer
+from kos_edge.node.inbound import TRUST_PATH
+from kos_edge.transport.address import Address
+from kos_edge.transport.coap import POST, Request
+from kos_edge.transport.udp import UdpCarrier
 
 FIELDS = {"temperature": "Cel", "humidity": "%RH"}
 TOPIC = ".air"
 BLOCK = 256  # readings handed in together, as many as nats-py has pending
 BLOCKS = 16  # blocks that wait to become durable at a time
+BURST = 2_560  # readings that are receipted before the next are published, where a rate is sustained
+PACE = 200  # readings a second
 WARM_UP = 10_000
 PATIENCE_S = 120.0
 
@@ -43,15 +51,91 @@ async def flood(node: Node, count: int) -> dict[str, Any]:
     await _publish(count)
     accepted = time.perf_counter() - began
     await _drained(node)
-    took = time.perf_counter() - began
-    carriers = {link.carrier for link in node.peers.links.values()}
-    return {
-        "per_s": count / took,
+    return _said(node) | {
+        "per_s": count / (time.perf_counter() - began),
         "accepted_per_s": count / accepted,
         "cpu_us": (cpu_s(os.getpid()) - cpu) / count * 1e6,
-        "tcp": carriers == {"tcp"},
-        "packs": sum(link.courier.counters.packs for link in node.peers.links.values()),
     }
+
+
+async def sustain(node: Node, seconds: float) -> dict[str, Any]:
+    """Readings a second while as many are published as are receipted, for so long."""
+    await _publish(WARM_UP)
+    await _drained(node)
+    began, count = time.perf_counter(), 0
+    while (took := time.perf_counter() - began) < seconds:
+        await _publish(BURST)
+        await _drained(node)
+        count += BURST
+    return _said(node) | {"per_s": count / took, "count": count}
+
+
+async def pace(node: Node, seconds: float) -> dict[str, Any]:
+    """200 readings a second by `publish`, one by one, as sensors do; and the bytes that this process has written."""
+    await _publish(BLOCK)
+    await _drained(node)
+    began, before, count = time.perf_counter(), written(os.getpid()), 0
+    async with asyncio.TaskGroup() as group:
+        while time.perf_counter() - began < seconds:
+            await asyncio.sleep(max(0.0, began + count / PACE - time.perf_counter()))
+            group.create_task(_one(TOPIC, count))
+            count += 1
+    await _drained(node)
+    return _said(node) | {"count": count, "written": (written(os.getpid()) - before) / count}
+
+
+async def latency(node: Node, topic: str, count: int) -> dict[str, Any]:
+    """Milliseconds from one publish to its receipt, one at a time: on disk here, and on disk there."""
+    await _publish(BLOCK)
+    await _drained(node)
+    receipts = asyncio.Event()
+    take = node.settling.take
+
+    def heard(settled: Any) -> None:
+        receipts.set()
+        take(settled)
+
+    node.settling.take = heard  # type: ignore[method-assign]
+    took = []
+    for number in range(count):
+        receipts.clear()
+        began = time.perf_counter()
+        await _one(topic, number)
+        await receipts.wait()
+        took.append((time.perf_counter() - began) * 1e3)
+        await asyncio.sleep(0.01)
+    return {"p50": statistics.median(took), "p95": statistics.quantiles(took, n=20)[-1]}
+
+
+async def shake(state: Path, count: int) -> dict[str, Any]:
+    """Handshakes a second with the hub, one after the other, each with a first request that it answers."""
+    node = Node(state, quiet=True)
+    with node.state.lock():
+        async with node.opened():
+            await node.endpoint.start()
+            address = Address("udp", *parse_peer(node.config.network.peers[0]))
+            began = time.perf_counter()
+            for _ in range(count):
+                reached = await node.handshakes.reach(address)
+                request = Request(POST, TRUST_PATH, node.trust.news_request())
+                await reached.session.request(request, handshake=reached.message_3)
+                reached.session.close("measured")
+            return {"per_s": count / (time.perf_counter() - began)}
+
+
+def _said(node: Node) -> dict[str, Any]:
+    links = node.peers.links.values()
+    counters = [link.courier.counters for link in links]
+    return {
+        "carriers": sorted({link.carrier for link in links}),
+        "packs": sum(each.packs for each in counters),
+        "again": sum(each.again for each in counters),
+        "memory_mb": resident_mb(os.getpid()),
+    }
+
+
+async def _one(topic: str, number: int) -> None:
+    await agent.publish(topic, reading(number), fields=FIELDS)
 
 
 async def _publish(count: int) -> None:
@@ -75,12 +159,21 @@ async def _drained(node: Node) -> None:
             await asyncio.sleep(0.005)
 
 
-async def work(state: Path, words: list[str]) -> dict[str, Any]:
+async def work(state: Path, words: list[str], *, udp: bool) -> dict[str, Any]:
     """One piece of work by its name."""
-    async with Node(state, agents=[agent]) as node:
+    if words[0] == "shake":
+        return await shake(state, int(words[1]))
+    carriers = [UdpCarrier([("127.0.0.1", 0)])] if udp else None
+    async with Node(state, agents=[agent], carriers=carriers) as node:
         match words:
             case ["flood", count]:
                 return await flood(node, int(count))
+            case ["sustain", seconds]:
+                return await sustain(node, float(seconds))
+            case ["pace", seconds]:
+                return await pace(node, float(seconds))
+            case ["latency", topic, count]:
+                return await latency(node, topic, int(count))
             case _:
                 raise SystemExit(f"no work is called {' '.join(words)}")
 
@@ -89,8 +182,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.device")
     parser.add_argument("state", type=Path)
     parser.add_argument("words", nargs="+")
+    parser.add_argument("--udp", action="store_true", help="speak over UDP only, whatever is owed")
     options = parser.parse_args()
-    print(json.dumps(asyncio.run(work(options.state, options.words))))
+    print(json.dumps(asyncio.run(work(options.state, options.words, udp=options.udp))))
     return 0
 
 

@@ -6,12 +6,12 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import cpu_s
+from benchmarks.processes import cpu_s, resident_mb, written
 from benchmarks.row import Run
 from tests.e2e.boxes import ROOT, Box, free_port, joined
 
@@ -25,7 +25,7 @@ class Rig:
 
     def ask(self, *work: str) -> dict[str, Any]:
         """Run the device's process through one piece of work (see `device.py`); what it says of it."""
-        before = cpu_s(self.hub.pid)
+        before, wrote = cpu_s(self.hub.pid), written(self.hub.pid)
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.device", str(self.device), *work],
             capture_output=True,
@@ -38,17 +38,25 @@ class Rig:
                 f"the device failed:\n{done.stderr[-3000:]}\nthe hub says:\n{self.hub.log[-2000:]}"
             )
         said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return said | {"hub_cpu_s": cpu_s(self.hub.pid) - before}
+        return said | {
+            "hub_cpu_s": cpu_s(self.hub.pid) - before,
+            "hub_written": written(self.hub.pid) - wrote,
+            "hub_mb": resident_mb(self.hub.pid),
+        }
 
 
 @contextlib.contextmanager
-def rig(run: Run, config: str = "", *, listen: Sequence[str] = ()) -> Iterator[Rig]:
-    """A hub and a device that knows its way; `config` is added to what configures the device."""
+def rig(run: Run, config: str = "", *, relay: Callable[[int], int] | None = None) -> Iterator[Rig]:
+    """A hub and a device that knows its way; `config` is added to what configures the device.
+
+    `relay` is given the hub's port and gives the one that the device is told.
+    """
     hub, device = Box(run.folder / "hub"), Box(run.folder / "device")
     try:
         joined(hub, device)
         own = f"127.0.0.1:{free_port()}"
-        network = f'[network]\nmdns = false\nlisten = ["{own}"]\npeers = ["{hub.address}"]\n'
+        peer = f"127.0.0.1:{hub.port if relay is None else relay(hub.port)}"
+        network = f'[network]\nmdns = false\nlisten = ["{own}"]\npeers = ["{peer}"]\n'
         (device.state / "config.toml").write_text(network + config)
         yield Rig(hub, device.state)
     finally:

@@ -44,6 +44,8 @@ class Found:
     @property
     def value(self) -> float | None:
         """What the goal is for: the median, or the median of the ratios within one round."""
+        if self.row.note:
+            return self.mine.note().get(self.row.note)
         if not self.row.ratio:
             return self.mine.median
         if self.beside is None or self.mine.median is None or self.beside.median is None:

@@ -49,6 +49,8 @@ class Row:
     beside: Beside | None = None
     ratio: bool = False
     at_most: bool = False
+    note: str = ""
+    """The name of a note of the subject that is the value in place of what it returns."""
     once: bool = False
     """One round is enough, or as much as can be asked for: it takes minutes."""
 

@@ -174,6 +174,7 @@ class Node:
             self.uptime,
             terms=self._terms_of,
             limits=Limits(self.config.queue.max_messages, self.config.queue.max_bytes),
+            pack_messages=self.config.queue.pack_messages,
             ring=self.ring,
             push=self.feed.push,
             sealer=self._sealer,

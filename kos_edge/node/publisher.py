@@ -13,7 +13,7 @@ from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
 from kos_edge.klp.body import Payload
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import UDP_BUDGET, Class, Message, Pack, Position, Prepared, Stream, prepare
+from kos_edge.klp.pack import MAX_COUNT, UDP_BUDGET, Class, Message, Pack, Position, Prepared, Stream, prepare
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
@@ -90,6 +90,7 @@ class Publisher:
         *,
         terms: Callable[[str], Terms],
         limits: Limits,
+        pack_messages: int = MAX_COUNT,
         ring: VolatileRing,
         push: Callable[[Pack], None],
         sealer: Callable[[], Sealer | None],
@@ -101,6 +102,7 @@ class Publisher:
         self._uptime = uptime
         self._terms = terms
         self._limits = limits
+        self._pack_messages = pack_messages
         self._ring = ring
         self._push = push
         self._sealer = sealer
@@ -311,8 +313,10 @@ class Publisher:
         self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp
     ) -> Callable[[Store], Appended]:
         messages, first = _based(waiting, stamp)
-        whole = self._is_all(lane[0])
-        return lambda store: store.outbox.append(sealer.key, sealer.mesh, lane, messages, first, settle=whole)
+        whole, most = self._is_all(lane[0]), self._pack_messages
+        return lambda store: store.outbox.append(
+            sealer.key, sealer.mesh, lane, messages, first, settle=whole, most=most
+        )
 
     def _fail(self, batches: dict[Lane, list[_Waiting]], error: Exception) -> None:
         for waiting in batches.values():

@@ -71,6 +71,12 @@ class QueueSection:
     )
     weight_normal: int = setting(count(), 2, "The weight of priority normal.")
     weight_low: int = setting(count(), 1, "The weight of priority low.")
+    pack_messages: int = setting(
+        count(),
+        256,
+        "At most so many messages share one signature; 256 is the most there is, and 1 signs each by itself.\n"
+        "A pack has 1,000 bytes at most in any case, so that it fits a datagram.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,18 @@ from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.errors import Misuse
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import Boundary, Class, Link, Message, Packer, Prepared, Stream, peek, remove
+from kos_edge.klp.pack import (
+    MAX_COUNT,
+    Boundary,
+    Class,
+    Link,
+    Message,
+    Packer,
+    Prepared,
+    Stream,
+    peek,
+    remove,
+)
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.pack import sealed as as_sealed
 from kos_edge.store import sql
@@ -187,8 +198,9 @@ class Outbox:
         stamp: Stamp,
         *,
         settle: bool,
+        most: int = MAX_COUNT,
     ) -> Appended:
-        """Number, seal and insert `messages` of one lane; inside a transaction.
+        """Number, seal and insert `messages` of one lane, at most `most` in a pack; inside a transaction.
 
         `settle` is True where this node is the whole audience: nothing is owed then.
         """
@@ -202,7 +214,7 @@ class Outbox:
         prev: Link = self.link(stream) if row is None else row.hash
         sealed = []
         number = first
-        for packer, ttl in _packed(stream, first, messages):
+        for packer, ttl in _packed(stream, first, messages, most):
             packer.seal(
                 prev=prev if cls.durable else None,
                 mono_ms=stamp.uptime_ms,
@@ -343,13 +355,13 @@ def _first_after(packs: list[Waiting], after: int) -> int:
 
 
 def _packed(
-    stream: Stream, first: int, messages: Sequence[Message | Prepared]
+    stream: Stream, first: int, messages: Sequence[Message | Prepared], most: int
 ) -> Iterator[tuple[Packer, int | None]]:
     """Packs that fit a datagram, each with the shortest ttl in it; a message larger than one has its own."""
     packer = Packer(stream, first)
     ttl: int | None = None
     for message in messages:
-        if not packer.add(message):
+        if packer.count >= most or not packer.add(message):
             yield packer, ttl
             packer = Packer(stream, packer.first + packer.count)
             packer.add(message)
