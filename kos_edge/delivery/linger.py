@@ -23,7 +23,7 @@ class _Batch(Generic[Item]):
 
 
 class Linger(Generic[Key, Item]):
-    """Batches by stream key. `full` is the size in bytes that makes a batch ready at once (one pack)."""
+    """Batches by stream key. `full` is the size in bytes that a batch is ready at rather than go beyond (one pack)."""
 
     def __init__(self, full: int) -> None:
         self._full = full
@@ -37,7 +37,7 @@ class Linger(Generic[Key, Item]):
         batch.due = min(batch.due, now + linger)
         batch.items.append(item)
         batch.size += size
-        if batch.size >= self._full:
+        if batch.size + size > self._full:  # one more of these would begin another pack, for itself alone
             batch.due = now
 
     def due(self) -> float | None:

@@ -26,8 +26,8 @@ MAX_TTL_S = 2**32 - 1
 _MAX_CATEGORY = 64
 _MAX_CORRELATION = 255
 _MAX_TRACE = 255
-_SLOT_HEAD = 4
-"""Bytes of a slot before its tail: an array, and three small integers."""
+_SLOT_HEAD = 8
+"""Bytes around a tail in its pack: the length of a slot, an array, index, type, and an offset within a minute."""
 
 _SURELY_WHOLE = 4_000
 """Bytes of a message's tail that can neither hold too many items nor be too long, wherever it stands."""

@@ -15,6 +15,9 @@ from kos_edge.klp.stream import MAX_EPOCH, MAX_SEQ, Stream, audience_to_wire
 UDP_BUDGET = 1_000
 """Bytes of a pack that fits one datagram inside OSCORE; a single message may be larger."""
 
+MESSAGE_ROOM = 820
+"""Bytes of messages that such a pack holds: what is left beside signature, header and one topic of ten letters."""
+
 _FRAME = 86
 """Bytes of a pack besides header, slots and topics at most: COSE_Sign1 with signature, heads of arrays."""
 

@@ -13,7 +13,17 @@ from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
 from kos_edge.klp.body import Payload
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import MAX_COUNT, UDP_BUDGET, Class, Message, Pack, Position, Prepared, Stream, prepare
+from kos_edge.klp.pack import (
+    MAX_COUNT,
+    MESSAGE_ROOM,
+    Class,
+    Message,
+    Pack,
+    Position,
+    Prepared,
+    Stream,
+    prepare,
+)
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
@@ -108,7 +118,7 @@ class Publisher:
         self._sealer = sealer
         self._is_all = is_all
         self._committed = committed
-        self._linger: Linger[Lane, _Waiting] = Linger(UDP_BUDGET)
+        self._linger: Linger[Lane, _Waiting] = Linger(MESSAGE_ROOM)
         self._wake = asyncio.Event()
         self._gathered: Counter[str] = (
             Counter()
