@@ -271,7 +271,7 @@ class Link:
             self.courier.on_timer(now)
             if self.courier.strikes >= STRIKES:
                 self.session.close("the peer does not answer")
-            elif self.courier.strikes >= DOUBT_STRIKES:
+            elif self.courier.strikes >= DOUBT_STRIKES or self.session.needs_rekey:
                 self._doubt(self.session)
             elif now - self.session.heard_at > self._keepalive_s and self.courier.idle():
                 if await self._writer.read(self._owed):
@@ -359,12 +359,13 @@ class Link:
         """Offer the memberships of sources that the peer does not know, and hear which it takes nothing of."""
         if self._trust.kid in answer.quarantined:
             self._numbering.accused(self.peer)
-        wanted = [kid for kid in answer.unknown_sources if kid not in self._told]
+        roster = self._trust.roster
+        wanted = [kid for kid in answer.unknown_sources if kid in roster and kid not in self._told]
         self._told.update(wanted)
-        members = [member.cwt for kid in wanted if (member := self._trust.roster.get(kid)) is not None]
-        for cwt in members:
-            with contextlib.suppress(KosError):
-                await self._ask(TRUST_PATH, self._trust.news_request([cwt]))
+        for member in map(roster.get, wanted):
+            if member is not None:
+                with contextlib.suppress(KosError):
+                    await self._ask(TRUST_PATH, self._trust.news_request([member.cwt]))
 
     def _entitled(self, receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
         """Those for streams of ours that the peer is an audience of: of others its word lets nobody go."""

@@ -7,11 +7,12 @@ lost session comes back by a new handshake: at the same address, at another one,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import islice
+from heapq import nsmallest
 
 from kos_edge.bootstrap.carriage import keeps_own
 from kos_edge.clock import Clock
@@ -38,6 +39,7 @@ SIMULTANEOUS_S = (
 UNMET = (
     16  # nodes that were only found are met at a time: whoever forges records causes no more tries than that
 )
+UNMET_ADDRESSES = 2  # of one of them are tried in one round: each may be where nobody answers, for seconds
 LINGER_S = 30.0  # a session that was replaced ends when nothing was heard on it for so long
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
 LOOK_AGAIN_S = 1.0  # while a link is busy: whether a TCP connection would be the better carrier
@@ -59,6 +61,7 @@ class _Wanted:
     declined: bool = False  # said so once: a peer that turns us away does so at every try
     stream_after: float = 0.0
     seen_at: float | None = None
+    tried_at: float = float("-inf")
     doubted: Session | None = None  # it may be dead: a new one beside it is no mere meeting
 
 
@@ -93,6 +96,7 @@ class Peers:
         self._links: dict[bytes, Link] = {}
         self._began: dict[bytes, tuple[float, bool]] = {}
         self._stood_back: dict[bytes, Session] = {}
+        self._retiring: dict[Session, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._early: list[tuple[Session, Membership]] = []
@@ -149,13 +153,13 @@ class Peers:
         known = self._known.get(kid)
         if known is not None:
             known.found = [f for f in known.found if f.role is None]
-            if (
-                not known.found
-                and not known.trying
-                and kid not in self._links
-                and kid not in self._trust.roster
-            ):
-                del self._known[kid]
+            self._forget_unless_needed(kid, known)
+
+    def _forget_unless_needed(self, kid: bytes, known: _Wanted) -> None:
+        """Whoever forges records makes us remember nobody for longer than the record."""
+        needed = known.found or known.trying or kid in self._links or kid in self._trust.roster
+        if not needed and self._known.get(kid) is known:
+            del self._known[kid]
 
     def news(self) -> None:
         """Something new is owed to somebody."""
@@ -204,6 +208,9 @@ class Peers:
         for link in self._links.values():
             if link.session is session:
                 link.news.set()
+        retiring = self._retiring.get(session)
+        if retiring is not None:
+            retiring.set()
 
     def complaints(self) -> list[str]:
         """What stands in the way to hubs that no link serves."""
@@ -248,10 +255,16 @@ class Peers:
     async def _retire(self, link: Link) -> None:
         """A session that serves nobody here goes on answering while it is used, then ends."""
         link.stop()
+        over = self._retiring[link.session] = asyncio.Event()
         silent = 0.0
-        while silent < LINGER_S:
-            await asyncio.sleep(max(1.0, LINGER_S - silent))
-            silent = self._clock.monotonic() - link.session.heard_at
+        try:
+            while silent < LINGER_S and link.session.closed is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(1.0, LINGER_S - silent)):
+                        await over.wait()
+                silent = self._clock.monotonic() - link.session.heard_at
+        finally:
+            self._retiring.pop(link.session, None)
         if self._stood_back.get(link.peer.kid) is link.session:
             del self._stood_back[link.peer.kid]
         serving = self._links.get(link.peer.kid)
@@ -371,12 +384,7 @@ class Peers:
         own = self._trust.membership
         assert own is not None
         hubs = {member.kid for member in self._trust.roster if member.role is Role.HUB}
-        claimed = {
-            kid
-            for kid, known in self._known.items()
-            if any(found.role is Role.HUB and self._in_mesh(found) for found in known.found)
-        }
-        wanted = (hubs | claimed) if own.role is not Role.HUB else set()
+        wanted = hubs if own.role is not Role.HUB else set()
         audiences = await self._writer.read(_owed_audiences)
         for member in self._trust.roster:
             if any(is_in(member, audience) for audience in audiences):
@@ -386,18 +394,23 @@ class Peers:
         return [kid for kid in sorted(wanted) if not self._is_barred(kid)]
 
     def _unmet(self) -> list[bytes]:
-        """Nodes of this mesh that were found and never met: meeting them once makes them known by name."""
-        prefix = (self._trust.mesh or b"")[:8]
-        found = (
-            kid
-            for kid, known in self._known.items()
-            if kid not in self._trust.roster
-            and any(sighting.mesh_prefix == prefix for sighting in known.found)
-        )
-        return list(islice(found, UNMET))
+        """Nodes of this mesh, or hubs that may be, that were found and never met: meeting them makes them known.
 
-    def _in_mesh(self, found: Found) -> bool:
-        return found.mesh_prefix is None or found.mesh_prefix == (self._trust.mesh or b"")[:8]
+        Whoever is tried now, then whoever was tried longest ago: so each has its turn, however many are forged.
+        """
+        met = self._trust.roster
+        found = [
+            (not known.trying, known.tried_at, kid)
+            for kid, known in self._known.items()
+            if kid not in met and any(self._is_worth_meeting(sighting) for sighting in known.found)
+        ]
+        return [kid for _, _, kid in nsmallest(UNMET, found, key=lambda one: one[:2])]
+
+    def _is_worth_meeting(self, found: Found) -> bool:
+        own = self._trust.membership
+        if found.mesh_prefix is not None:
+            return found.mesh_prefix == (self._trust.mesh or b"")[:8]
+        return found.role is Role.HUB and own is not None and own.role is not Role.HUB
 
     def _is_barred(self, kid: bytes) -> bool:
         member = self._trust.roster.get(kid)
@@ -414,7 +427,7 @@ class Peers:
             self._begin(kid, known, *addresses, only_these=True)
 
     def _begin(self, kid: bytes | None, known: _Wanted, *first: Address, only_these: bool = False) -> None:
-        known.trying = True
+        known.trying, known.tried_at = True, self._clock.monotonic()
         self._spawn(self._try(kid, known, *first, only_these=only_these))
 
     async def _try(
@@ -424,6 +437,8 @@ class Peers:
         wanted = kid
         try:
             others = [] if only_these else await self._addresses(known)
+            if kid is not None and kid not in self._trust.roster:
+                others = others[:UNMET_ADDRESSES]
             for address in dict.fromkeys((*first, *others)):
                 try:
                     reached = await self._handshakes.reach(address, kid=wanted)
@@ -441,6 +456,8 @@ class Peers:
             self._postpone(known)
         finally:
             known.trying = False
+            if kid is not None:
+                self._forget_unless_needed(kid, known)
             self._wake.set()
 
     def _recognise(self, known: _Wanted, peer: Membership, address: Address) -> None:

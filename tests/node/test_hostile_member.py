@@ -12,7 +12,10 @@ from kos_edge.klp import cbor
 from kos_edge.klp.pack import Position
 from kos_edge.node.inbound import KLP_PATH, TRUST_PATH
 from kos_edge.testing import in_virtual_time
+from kos_edge.transport.address import Address
 from kos_edge.transport.coap import POST, Request
+from kos_edge.transport.memory import PORT
+from kos_edge.transport.oscore import MAX_FAILURES
 from tests.node.world import Machine, World
 
 pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
@@ -87,3 +90,54 @@ async def test_whoever_hands_its_own_revocation_over_with_garbage_is_cut_off_all
             await session.request(Request(POST, TRUST_PATH, body))
         peers = [getattr(session.peer, "kid", None) for session in victim.node.endpoint.sessions]
         assert enemy.kid not in peers
+
+
+@in_virtual_time
+async def test_a_member_that_shakes_hands_in_a_loop_keeps_two_sessions_and_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge, other = await world.member(hub, "edge"), await world.member(hub, "other")
+        peers = hub.node.peers
+        before = len(peers._tasks)
+        for _ in range(100):
+            reached = await edge.node.handshakes.reach(Address("udp", hub.address, PORT), kid=hub.kid)
+            request = Request(POST, TRUST_PATH, edge.node.trust.news_request())
+            await reached.session.request(request, handshake=reached.message_3)
+            mine = [s for s in hub.node.endpoint.sessions if getattr(s.peer, "kid", None) == edge.kid]
+            assert len(mine) <= 2
+            assert len(peers._tasks) <= before + 8
+        await other.publish("air.temperature", 1)
+        await world.drained(other)
+        await world.settled()
+        assert len(peers._retiring) <= 1
+
+
+@in_virtual_time
+async def test_a_receiver_that_asks_for_made_up_members_is_told_of_none_and_costs_no_memory(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        link = edge.node.peers.links[hub.kid]
+        for number in range(100):
+            kids = tuple((number << 16 | n).to_bytes(16, "big") for n in range(1_000))
+            await link._introduce(Answer((), 0, (*kids, edge.kid)))
+        assert link._told == {edge.kid}
+
+
+@in_virtual_time
+async def test_keys_that_are_nearly_worn_out_are_replaced_while_the_session_works(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        session = edge.node.peers.links[hub.kid].session
+        session.context.failures = MAX_FAILURES >> 1
+        await edge.publish("air.temperature", 1)
+        await world.until(lambda: edge.node.peers.links[hub.kid].session is not session)
+        assert edge.linked(hub)
+        await edge.publish("air.temperature", 2)
+        await world.drained(edge)
+        assert await hub.values() == [1, 2]
