@@ -30,9 +30,9 @@ MAX_REFUSALS = 128  # one receipt; more than a pack that fits a datagram can hol
 ANSWER_BYTES = 1_000  # so that an answer fits one datagram inside OSCORE
 STREAM_ANSWER_BYTES = 64_000  # over TCP
 MAX_ENDS = 8  # lanes whose end is told in one comparison, the newest first, so that it fits a datagram
+MAX_ANSWER_ITEMS = cbor.MAX_ITEMS - 64  # CBOR items of receipts and kids; the rest is said in the next answer
 _MAX_SEQ = 2**63 - 1
 _SHIP_LIMIT = MAX_PACK + 4096
-_ITEMS = MAX_RECEIPTS * (16 + 2 * MAX_RANGES + 3 * MAX_REFUSALS)  # CBOR items of the largest answer
 
 
 class Reach(IntEnum):
@@ -231,16 +231,22 @@ def encode_answer(answer: Answer, limit: int = ANSWER_BYTES) -> bytes:
 
     Where that is not enough, so are the last receipts, of later epochs, and then refusals that were said before.
     """
-    data = _encode_answer(answer)
-    for receipts in _shorter(answer.receipts):
-        if len(data) <= limit:
-            break
+    data = b""
+    for receipts in _shorter(answer.receipts[:MAX_RECEIPTS]):
         data = _encode_answer(replace(answer, receipts=receipts))
+        if len(data) <= limit and _items(receipts) + len(answer.unknown_sources) <= MAX_ANSWER_ITEMS:
+            break
     return data
 
 
+def _items(receipts: tuple[Receipt, ...]) -> int:
+    """CBOR items that these take in an answer."""
+    return sum(9 + 2 * len(receipt.ranges) + 3 * len(receipt.refusals) for receipt in receipts)
+
+
 def _shorter(receipts: tuple[Receipt, ...]) -> Iterator[tuple[Receipt, ...]]:
-    """The receipts with less and less in them."""
+    """The receipts, and then with less and less in them."""
+    yield receipts
     ranges = MAX_RANGES
     while ranges:
         ranges //= 2
@@ -275,7 +281,7 @@ def _encode_answer(answer: Answer) -> bytes:
 
 def decode_answer(data: bytes) -> Answer:
     """Read the response to `POST /klp`. Raises Invalid."""
-    body = _map(cbor.decode(data, items=_ITEMS), "an answer")
+    body = _map(cbor.decode(data), "an answer")
     wait = body.get(4)
     return Answer(
         tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS)),
@@ -322,11 +328,11 @@ def decode_sync(data: bytes) -> Sync:
 
 def encode_synced(synced: Synced, limit: int = ANSWER_BYTES) -> bytes:
     """The response to `POST /sync`. It fits a datagram as `encode_answer` does."""
-    data = _encode_synced(synced)
-    for receipts in _shorter(synced.receipts):
-        if len(data) <= limit:
-            break
+    data = b""
+    for receipts in _shorter(synced.receipts[:MAX_RECEIPTS]):
         data = _encode_synced(replace(synced, receipts=receipts))
+        if len(data) <= limit and _items(receipts) <= MAX_ANSWER_ITEMS:
+            break
     return data
 
 
@@ -345,7 +351,7 @@ def _encode_synced(synced: Synced) -> bytes:
 
 def decode_synced(data: bytes) -> Synced:
     """Read the response to `POST /sync`. Raises Invalid."""
-    body = _map(cbor.decode(data, items=_ITEMS), "a sync's answer")
+    body = _map(cbor.decode(data), "a sync's answer")
     receipts = tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS))
     ends = tuple(_end_from_wire(item) for item in _list(body.get(3, []), "ends", MAX_ENDS))
     return Synced(receipts, _uint(body.get(2), "an epoch"), ends)

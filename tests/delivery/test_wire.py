@@ -109,5 +109,14 @@ def test_an_answer_with_many_streams_fits_a_datagram_and_the_first_are_in_it(ref
 
 def test_over_tcp_nothing_is_left_out() -> None:
     said = tuple(wire.Refusal(number, 3) for number in range(wire.MAX_REFUSALS))
-    answer = wire.Answer((wire.Receipt(generate_delivery.STREAM, 5_000, (), said),) * 8)
+    answer = wire.Answer((wire.Receipt(generate_delivery.STREAM, 5_000, (), said),) * 5)
     assert wire.decode_answer(wire.encode_answer(answer, wire.STREAM_ANSWER_BYTES)) == answer
+
+
+def test_an_answer_is_never_more_than_can_be_read() -> None:
+    ranges = tuple((number, number) for number in range(5_002, 5_002 + 2 * wire.MAX_RANGES, 2))
+    said = tuple(wire.Refusal(number, 3) for number in range(wire.MAX_REFUSALS))
+    receipts = (wire.Receipt(generate_delivery.STREAM, 5_000, ranges, said),) * wire.MAX_RECEIPTS
+    read = wire.decode_answer(wire.encode_answer(wire.Answer(receipts), wire.STREAM_ANSWER_BYTES))
+    assert read.receipts[0].held == 5_000
+    assert wire.decode_synced(wire.encode_synced(wire.Synced(receipts, 1), 64_000)).receipts
