@@ -396,15 +396,16 @@ class Peers:
     def _unmet(self) -> list[bytes]:
         """Nodes of this mesh, or hubs that may be, that were found and never met: meeting them makes them known.
 
-        Whoever is tried now, then whoever was tried longest ago: so each has its turn, however many are forged.
+        Beside those that are tried now, whoever was tried longest ago: so each has its turn, however many are forged.
         """
-        met = self._trust.roster
-        found = [
-            (not known.trying, known.tried_at, kid)
-            for kid, known in self._known.items()
-            if kid not in met and any(self._is_worth_meeting(sighting) for sighting in known.found)
+        unmet = [(kid, known) for kid, known in self._known.items() if kid not in self._trust.roster]
+        room = UNMET - sum(known.trying for _, known in unmet)
+        waiting = [
+            (known.tried_at, kid)
+            for kid, known in unmet
+            if not known.trying and any(self._is_worth_meeting(sighting) for sighting in known.found)
         ]
-        return [kid for _, _, kid in nsmallest(UNMET, found, key=lambda one: one[:2])]
+        return [kid for _, kid in nsmallest(max(0, room), waiting, key=lambda one: one[0])]
 
     def _is_worth_meeting(self, found: Found) -> bool:
         own = self._trust.membership
@@ -443,7 +444,11 @@ class Peers:
                 try:
                     reached = await self._handshakes.reach(address, kid=wanted)
                 except (Refused, Invalid) as error:
-                    self._complain(known, f"{address}: {error.message}", logging.WARNING)
+                    forged = (
+                        kid is not None and kid not in self._trust.roster
+                    )  # perhaps, and then there are more
+                    level = logging.DEBUG if forged else logging.WARNING
+                    self._complain(known, f"{address}: {error.message}", level)
                     continue
                 except KosError as error:
                     self._complain(known, f"{address}: {error.message}", logging.DEBUG)

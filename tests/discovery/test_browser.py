@@ -21,9 +21,9 @@ from tests.fuzz.mutation import mutated
 class World:
     """zeroconf on the loopback, a browser, and what the browser has said."""
 
-    def __init__(self, zeroconf: AsyncZeroconf) -> None:
+    def __init__(self, zeroconf: AsyncZeroconf, limit: int = 100) -> None:
         self.said: list[Event] = []
-        self.sightings = Sightings(limit=100)
+        self.sightings = Sightings(limit)
         self.browser = Browser(zeroconf.zeroconf, self.sightings, self.said.append)
         self._zeroconf = zeroconf.zeroconf
 
