@@ -11,7 +11,6 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from heapq import nsmallest
 
 from kos_edge.bootstrap.carriage import keeps_own
@@ -25,13 +24,12 @@ from kos_edge.mesh.policy import is_in
 from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.link import Declined, Link
 from kos_edge.node.trust import Trust
+from kos_edge.node.wanted import Wanted
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Address
 from kos_edge.transport.session import Session
 
-RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at one peer; a power cut ends for all at once
-JITTER = 0.3  # share of a pause that is drawn by lot, so that a thousand nodes do not knock together
 SIMULTANEOUS_S = (
     1.0  # two handshakes within this time are one meeting: the lower kid's session stays. Longer, and
 )
@@ -47,22 +45,6 @@ STREAM_RETRY_S = 30.0  # a peer whose TCP port does not answer is not asked agai
 SETTLED_S = 10.0  # a session that lived so long resets the pauses
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """What is known of getting to one kid."""
-
-    found: list[Found] = field(default_factory=list)
-    tries: int = 0
-    next_try: float = 0.0
-    trying: bool = False
-    complaint: str = ""
-    declined: bool = False  # said so once: a peer that turns us away does so at every try
-    stream_after: float = 0.0
-    seen_at: float | None = None
-    tried_at: float = float("-inf")
-    doubted: Session | None = None  # it may be dead: a new one beside it is no mere meeting
 
 
 class Peers:
@@ -91,8 +73,8 @@ class Peers:
         self._resolve = resolve
         self._lot = lot
         self._wake = asyncio.Event()
-        self._known: dict[bytes, _Wanted] = {}
-        self._static: list[_Wanted] = []
+        self._known: dict[bytes, Wanted] = {}
+        self._static: list[Wanted] = []
         self._links: dict[bytes, Link] = {}
         self._began: dict[bytes, tuple[float, bool]] = {}
         self._stood_back: dict[bytes, Session] = {}
@@ -121,7 +103,7 @@ class Peers:
     def add_static(self, found: Found) -> None:
         """A peer given by hand."""
         if found.kid_claimed is None:
-            self._static.append(_Wanted(found=[found]))
+            self._static.append(Wanted(found=[found]))
         else:
             self.heard(found)
         self._wake.set()
@@ -134,7 +116,7 @@ class Peers:
         """Discovery says something; nothing of it is trusted before a key was shown."""
         match event:
             case Found(kid_claimed=bytes(kid)) if kid != self._trust.kid:
-                known = self._known.setdefault(kid, _Wanted())
+                known = self._known.setdefault(kid, Wanted())
                 by_mdns = event.role is not None
                 known.found = [f for f in known.found if (f.role is not None) is not by_mdns] + [event]
                 known.tries, known.next_try = 0, 0.0
@@ -155,7 +137,7 @@ class Peers:
             known.found = [f for f in known.found if f.role is None]
             self._forget_unless_needed(kid, known)
 
-    def _forget_unless_needed(self, kid: bytes, known: _Wanted) -> None:
+    def _forget_unless_needed(self, kid: bytes, known: Wanted) -> None:
         """Whoever forges records makes us remember nobody for longer than the record."""
         needed = known.found or known.trying or kid in self._links or kid in self._trust.roster
         if not needed and self._known.get(kid) is known:
@@ -198,7 +180,7 @@ class Peers:
         """The peer may have forgotten the session, or be elsewhere: a handshake, while the session lives on."""
         if isinstance(session.peer, Membership) and session.address.connection is None:
             kid = session.peer.kid
-            known = self._known.setdefault(kid, _Wanted())
+            known = self._known.setdefault(kid, Wanted())
             known.doubted = session
             if not known.trying and known.next_try <= self._clock.monotonic():
                 self._begin(kid, known, session.address)
@@ -281,7 +263,7 @@ class Peers:
         peer = link.peer
         began = self._clock.monotonic()
         reason = "it ended"
-        known = self._known.setdefault(peer.kid, _Wanted())
+        known = self._known.setdefault(peer.kid, Wanted())
         level = logging.INFO if known.tries < 2 else logging.DEBUG  # a peer that ends every session at once
         try:
             if passive:
@@ -346,7 +328,7 @@ class Peers:
         now = self._clock.monotonic()
         waits: list[float] = []
         for kid in await self._wanted():
-            known = self._known.setdefault(kid, _Wanted())
+            known = self._known.setdefault(kid, Wanted())
             link = self._links.get(kid)
             if link is not None:
                 self._consider_stream(kid, known, link, now)
@@ -370,11 +352,11 @@ class Peers:
                 self._begin(None, known)
         return min(waits, default=None)
 
-    def _is_linked(self, known: _Wanted) -> bool:
+    def _is_linked(self, known: Wanted) -> bool:
         """Whether some link serves the node that a static peer turned out to be."""
         return any(found.kid_claimed in self._links for found in known.found if found.kid_claimed is not None)
 
-    def _by_key(self, known: _Wanted) -> list[_Wanted]:
+    def _by_key(self, known: Wanted) -> list[Wanted]:
         """What is known of the nodes that a static peer turned out to be: it is no second way to storm them."""
         kids = [found.kid_claimed for found in known.found]
         return [self._known[kid] for kid in kids if kid is not None and kid in self._known]
@@ -417,7 +399,7 @@ class Peers:
         member = self._trust.roster.get(kid)
         return self._trust.revocations.is_revoked(kid) if member is None else self._trust.barred(member)
 
-    def _consider_stream(self, kid: bytes, known: _Wanted, link: Link, now: float) -> None:
+    def _consider_stream(self, kid: bytes, known: Wanted, link: Link, now: float) -> None:
         """Move to TCP where much is owed, or something large, and the peer has a port for it."""
         hints = [hint for found in known.found for hint in found.addresses if hint.tcp_port is not None]
         if link.carrier != "udp" or known.trying or known.stream_after > now or "tcp" not in self._carriers():
@@ -427,13 +409,11 @@ class Peers:
             addresses = [Address("tcp", hint.host, hint.tcp_port) for hint in hints if hint.tcp_port]
             self._begin(kid, known, *addresses, only_these=True)
 
-    def _begin(self, kid: bytes | None, known: _Wanted, *first: Address, only_these: bool = False) -> None:
+    def _begin(self, kid: bytes | None, known: Wanted, *first: Address, only_these: bool = False) -> None:
         known.trying, known.tried_at = True, self._clock.monotonic()
         self._spawn(self._try(kid, known, *first, only_these=only_these))
 
-    async def _try(
-        self, kid: bytes | None, known: _Wanted, *first: Address, only_these: bool = False
-    ) -> None:
+    async def _try(self, kid: bytes | None, known: Wanted, *first: Address, only_these: bool = False) -> None:
         """One round over the addresses of one peer, those in `first` before the others."""
         wanted = kid
         try:
@@ -448,10 +428,10 @@ class Peers:
                         kid is not None and kid not in self._trust.roster
                     )  # perhaps, and then there are more
                     level = logging.DEBUG if forged else logging.WARNING
-                    self._complain(known, f"{address}: {error.message}", level)
+                    known.complain(f"{address}: {error.message}", level)
                     continue
                 except KosError as error:
-                    self._complain(known, f"{address}: {error.message}", logging.DEBUG)
+                    known.complain(f"{address}: {error.message}", logging.DEBUG)
                     continue
                 known.complaint = ""
                 if wanted is None:
@@ -465,33 +445,27 @@ class Peers:
                 self._forget_unless_needed(kid, known)
             self._wake.set()
 
-    def _recognise(self, known: _Wanted, peer: Membership, address: Address) -> None:
+    def _recognise(self, known: Wanted, peer: Membership, address: Address) -> None:
         """A static peer has shown who it is: from now on it is known by its key."""
         hint = Hint(address.host, address.port, address.port)
         found = Found(peer.kid, None, None, (hint,))
         known.found = [*[f for f in known.found if f.kid_claimed is None], found]
-        by_key = self._known.setdefault(peer.kid, _Wanted())
+        by_key = self._known.setdefault(peer.kid, Wanted())
         by_key.found = [*[f for f in by_key.found if f.role is not None], found]
 
-    async def _addresses(self, known: _Wanted) -> list[Address]:
+    async def _addresses(self, known: Wanted) -> list[Address]:
         found: list[Found] = []
         for said in sorted(known.found, key=lambda found: found.priority):
             try:
                 found.append(await self._resolve(said))
             except Unavailable as error:
-                self._complain(known, error.message, logging.WARNING)
+                known.complain(error.message, logging.WARNING)
         carrier = "udp" if "udp" in self._carriers() else "mem"
         hints = dict.fromkeys((hint.host, hint.port) for each in found for hint in each.addresses)
         return [Address(carrier, host, port) for host, port in hints]
 
-    def _postpone(self, known: _Wanted) -> None:
-        pause = RETRY_S[min(known.tries, len(RETRY_S) - 1)]
-        known.tries += 1
-        known.next_try = self._clock.monotonic() + pause * (1 - JITTER * self._lot())
-
-    def _complain(self, known: _Wanted, text: str, level: int) -> None:
-        log.log(level if text != known.complaint else logging.DEBUG, "%s", text)
-        known.complaint = text
+    def _postpone(self, known: Wanted) -> None:
+        known.postpone(self._clock.monotonic(), self._lot())
 
 
 async def _quietly(work: Awaitable[None]) -> None:

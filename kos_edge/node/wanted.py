@@ -1,0 +1,41 @@
+"""What a node knows of getting to one other node: where it may be, and when to try again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from kos_edge.discovery.sighting import Found
+from kos_edge.transport.session import Session
+
+RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at one peer; a power cut ends for all at once
+JITTER = 0.3  # share of a pause that is drawn by lot, so that a thousand nodes do not knock together
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One node, known by its kid or, where it was given by hand, by its address alone. Times are monotonic."""
+
+    found: list[Found] = field(default_factory=list)
+    tries: int = 0
+    next_try: float = 0.0
+    trying: bool = False
+    complaint: str = ""
+    declined: bool = False  # said so once: a peer that turns us away does so at every try
+    stream_after: float = 0.0
+    seen_at: float | None = None
+    tried_at: float = float("-inf")
+    doubted: Session | None = None  # it may be dead: a new one beside it is no mere meeting
+
+    def postpone(self, now: float, lot: float) -> None:
+        """A try has failed: the next one after a pause, a little shorter by `lot` (0 to 1)."""
+        pause = RETRY_S[min(self.tries, len(RETRY_S) - 1)]
+        self.tries += 1
+        self.next_try = now + pause * (1 - JITTER * lot)
+
+    def complain(self, text: str, level: int) -> None:
+        """Say what stands in the way; the same again is for those who debug."""
+        log.log(level if text != self.complaint else logging.DEBUG, "%s", text)
+        self.complaint = text
