@@ -7,14 +7,16 @@ the end of the epoch before it, so the receiver knows whether that one is comple
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
 from kos_edge.delivery.wire import MAX_RANGES
-from kos_edge.klp.pack import Boundary, Header
+from kos_edge.klp.pack import Boundary, Header, Link
 
 AHEAD_LIMIT = 4096  # sequence numbers beyond `held`; protocol.md 6
 OPEN_EPOCHS = 8  # incomplete epochs of one lane; protocol.md 6
+KEPT_EPOCHS = 8  # of one lane are remembered for ever; older ones that are over, only by the newest of them
 
 
 class Verdict(Enum):
@@ -62,7 +64,8 @@ class Lane:
 
     chained: bool
     epochs: dict[int, Position] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)  # incomplete, but their source has no more of them
+    closed: set[int] = field(default_factory=set)  # complete, or their source has no more of them
+    floor: int = 0  # this epoch and all before it are over: nothing of them can come any more
 
     @property
     def newest(self) -> int:
@@ -76,6 +79,8 @@ class Lane:
     def declare(self, offers: dict[int, int]) -> None:
         """The source says what it still has: epoch -> first sequence. What it no longer has is waited for no more."""
         for epoch, first in offers.items():
+            if epoch <= self.floor:
+                continue
             position = self.position(epoch)
             if position.held < first - 1:
                 position.held, position.hash, position.floor = first - 1, None, first - 1
@@ -86,12 +91,38 @@ class Lane:
         before = self.epochs.get(link.epoch)
         return before is None or link.epoch in self.closed or before.held >= link.seq
 
+    def follows(self, link: Link) -> int | None:
+        """What names `link` as before it is held: the epoch that is complete with that, if it is."""
+        before = self.epochs.get(link.epoch) if isinstance(link, Boundary) else None
+        if not isinstance(link, Boundary) or before is None or before.held < link.seq:
+            return None
+        self.closed.add(link.epoch)
+        return link.epoch
+
+    def over(self) -> list[int]:
+        """The oldest epochs that are over, all but the newest `KEPT_EPOCHS`: they may be forgotten from the front."""
+        oldest: list[int] = []
+        for epoch in sorted(self.epochs)[:-KEPT_EPOCHS]:
+            if epoch not in self.closed or self.epochs[epoch].ahead:
+                break
+            oldest.append(epoch)
+        return oldest
+
+    def forget(self, epochs: Iterable[int]) -> None:
+        """These are over, and all before them."""
+        for epoch in epochs:
+            self.epochs.pop(epoch, None)
+            self.closed.discard(epoch)
+            self.floor = max(self.floor, epoch)
+
     def judge(self, header: Header, count: int, chain_hash: bytes | None = None) -> Verdict:
         """What to do with a verified pack. Changes nothing.
 
         `chain_hash` is the pack's own: where the last pack held ends at the same number it has to be the same pack.
         """
         first, last = header.first, header.first + count - 1
+        if header.stream.epoch <= self.floor:
+            return Verdict.DUPLICATE
         position = self.epochs.get(header.stream.epoch)
         if position is None:
             if len(self.open_epochs()) >= OPEN_EPOCHS:

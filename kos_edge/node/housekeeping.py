@@ -40,6 +40,7 @@ class Housekeeping:
                 gone = BATCH
                 while gone == BATCH:
                     gone = await self._writer.run(self._prune)
+                await self._writer.run(lambda store: store.journal.forget_old_epochs())
             except KosError as error:
                 log.warning("nothing can be let go of now: %s", error)
 

@@ -276,7 +276,7 @@ class Peers:
             reason = error.message
             link.session.close(reason)
             if isinstance(error, Declined):
-                self._complain(known, reason, logging.DEBUG if known.declined else logging.WARNING)
+                known.complain(reason, logging.DEBUG if known.declined else logging.WARNING)
                 known.declined = True
         finally:
             if not passive and self._links.get(peer.kid) is link and not link.stopped:

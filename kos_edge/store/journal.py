@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
 from kos_edge.delivery.suspects import suspects
@@ -18,10 +19,11 @@ from kos_edge.errors import Invalid
 from kos_edge.klp.fork import Statement, contradiction
 from kos_edge.klp.pack import Boundary, Class, Link, Malformed, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.stream import MAX_SEQ
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.packs import Entry, Packs
-from kos_edge.store.streams import StreamRow, Streams
+from kos_edge.store.streams import CLOSED, OVER, StreamRow, Streams
 
 LaneKey = tuple[bytes, str, int]
 
@@ -35,6 +37,9 @@ FRUITLESS = (
 )
 FIRSTS = 1_024  # streams of which it is remembered what their first pack names as before it
 REPEATING = 256  # streams of which they are remembered
+MAX_STREAMS = 2_048  # of one source, 1.5 MB: a member gone bad opens no more; others, and what it has, go on
+MAX_AHEAD_BYTES = 8 << 20  # packs of one source that wait ahead of gaps; a whole window over TCP is 0.5 MB
+AHEAD_ROW = 128  # bytes that a pack that waits takes beside its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,9 @@ class Journal:
         self._refused: OrderedDict[Stream, dict[int, int]] = OrderedDict()
         self._firsts: OrderedDict[Stream, Link] = OrderedDict()
         self._fruitless: Counter[bytes] = Counter()
+        self._ahead_bytes: Counter[bytes] = Counter()
+        self.no_room = 0
+        """Offers and packs that were not taken because their source has too much here already."""
         self.load()
 
     def load(self) -> None:
@@ -78,14 +86,19 @@ class Journal:
         self._lanes.clear()
         self._refused.clear()
         self._firsts.clear()
+        self._ahead_bytes.clear()
         for row in self._streams:
             self._place(row)
-        for ident, first, count in self._database.execute(sql.AHEAD_ALL):
+        for ident, first, count, size in self._database.execute(sql.AHEAD_ALL):
             row = self._streams.by_id(ident)
+            self._ahead_bytes[row.stream.source] += size + AHEAD_ROW
             self._lane(row.stream).keep_ahead(row.stream.epoch, first, first + count - 1)
 
     def _place(self, row: StreamRow) -> None:
         lane = self._lane(row.stream)
+        if row.closed == OVER:
+            lane.floor = max(lane.floor, row.stream.epoch)
+            return
         lane.epochs[row.stream.epoch] = Position(row.held, row.hash)
         if row.closed:
             lane.closed.add(row.stream.epoch)
@@ -94,10 +107,7 @@ class Journal:
         return self._lane_of(_lane_key(stream))
 
     def _lane_of(self, key: LaneKey) -> Lane:
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane(chained=Class.from_code(key[2]).durable)
-        return lane
+        return self._lanes.setdefault(key, _new_lane(key))
 
     # -- taking in
 
@@ -113,14 +123,19 @@ class Journal:
         for offer in offers:
             stream = offer.stream
             lanes.setdefault(_lane_key(stream), {})[stream.epoch] = offer.first
-        for key, firsts in lanes.items():
+        for key, offered in lanes.items():
+            firsts = self._that_fit(key, offered)
+            if not firsts:
+                continue
             lane = self._lane_of(key)
             lane.declare(firsts)
             for epoch in [*firsts, *lane.closed]:
                 row = self._streams.ensure(Stream(key[0], key[1], Class.from_code(key[2]), epoch))
                 position = lane.position(epoch)
                 if row.held != position.held or row.closed != (epoch in lane.closed):
-                    row.held, row.hash, row.closed = position.held, position.hash, epoch in lane.closed
+                    if row.floor == row.held:  # nothing of it is in the journal, nor of what was passed over
+                        row.floor, row.floor_hash = position.held, None
+                    row.held, row.hash, row.closed = position.held, position.hash, int(epoch in lane.closed)
                     self._streams.touch(row)
             self._advance(lane, key, at_ms, Intake())
         return [self.receipt(offer.stream) for offer in offers]
@@ -135,13 +150,19 @@ class Journal:
             if any(pack.stream.source == forked.stream.source for forked, _ in intake.forks):
                 continue
             refusals = touched.setdefault(pack.stream, [])
-            lane = self._lane(pack.stream)
+            key = _lane_key(pack.stream)
+            lane = self._lanes.get(key) or _new_lane(key)  # kept only when something of it is
             verdict = lane.judge(pack.header, pack.count, pack.chain_hash)
             other = self._contradicted(lane, pack) if verdict in SUSPECT else None
             if other is not None:
                 intake.forks.append((pack, other))
                 intake.verdicts[Verdict.FORK] = intake.verdicts.get(Verdict.FORK, 0) + 1
                 continue  # its numbers are not refused for good: the key goes into quarantine, and one of two is right
+            if verdict in (Verdict.NEXT, Verdict.AHEAD) and not self._fits(pack, verdict):
+                verdict = Verdict.NOT_NOW
+                self.no_room += 1
+            elif verdict in (Verdict.NEXT, Verdict.AHEAD):
+                self._lanes[key] = lane
             intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
             if verdict in (Verdict.NEXT, Verdict.AHEAD):  # what is held already was judged when it came
                 refusals += self._refuse(pack.stream, incoming.refused)
@@ -150,12 +171,14 @@ class Journal:
             if verdict is Verdict.NEXT:
                 self._insert(pack, incoming.age_ms, at_ms, intake)
                 self._remember_first(pack)
-                self._advance(lane, _lane_key(pack.stream), at_ms, intake)
+                self._close(lane, pack)
+                self._advance(lane, key, at_ms, intake)
             elif verdict is Verdict.AHEAD:
                 row = self._streams.ensure(pack.stream)
                 self._database.execute(
                     sql.AHEAD_ADD, (row.id, pack.first, pack.count, incoming.age_ms, pack.raw)
                 )
+                self._ahead_bytes[pack.stream.source] += len(pack.raw) + AHEAD_ROW
                 lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
                 self._remember_first(pack)
             elif verdict is Verdict.FORK:
@@ -208,6 +231,7 @@ class Journal:
                 elif verdict is Verdict.NEXT:
                     self._insert(pack, age_ms, at_ms, intake)
                     self._remember_first(pack)
+                    self._close(lane, pack)
                     moved = True
                 elif verdict is Verdict.AHEAD:  # its epoch's predecessor is still incomplete
                     lane.keep_ahead(epoch, first, last)
@@ -216,6 +240,38 @@ class Journal:
                     self._refuse(waiting, dict.fromkeys(range(first, last + 1), Reason.FORKED))
                     intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
                 self._database.execute(sql.AHEAD_DELETE, (row.id, first))
+                self._ahead_bytes[key[0]] -= len(raw) + AHEAD_ROW
+
+    def _that_fit(self, key: LaneKey, offered: dict[int, int]) -> dict[int, int]:
+        """Of the offers of one lane those whose stream is known, or may be opened."""
+        lane, fitting = self._lanes.get(key), {}
+        room = MAX_STREAMS - self._streams.count(key[0])
+        for epoch, first in offered.items():
+            if lane is not None and epoch <= lane.floor:
+                continue
+            known = lane is not None and epoch in lane.epochs
+            if known or room > 0:
+                fitting[epoch] = first
+                room -= not known
+            else:
+                self.no_room += 1
+        return fitting
+
+    def _fits(self, pack: Pack, verdict: Verdict) -> bool:
+        """Whether its source may keep one more stream, or one more pack ahead of a gap."""
+        source = pack.stream.source
+        if self._streams.find(pack.stream) is None and self._streams.count(source) >= MAX_STREAMS:
+            return False
+        more = len(pack.raw) + AHEAD_ROW if verdict is Verdict.AHEAD else 0
+        return self._ahead_bytes[source] + more <= MAX_AHEAD_BYTES or not more
+
+    def _close(self, lane: Lane, pack: Pack) -> None:
+        """What came first in its epoch shows that the epoch before it is complete."""
+        before = lane.follows(pack.header.prev) if pack.first == 1 else None
+        row = None if before is None else self._streams.find(replace(pack.stream, epoch=before))
+        if row is not None and not row.closed:
+            row.closed = CLOSED
+            self._streams.touch(row)
 
     def _contradicted(self, lane: Lane, pack: Pack) -> Pack | None:
         """What is held and cannot be of the same source as this verified pack; None for nearly every pack."""
@@ -263,12 +319,18 @@ class Journal:
 
     def _later_epochs(self, stream: Stream) -> list[Stream]:
         """The next epochs of the lane: what comes in of one may have moved them on, and nothing else would say so."""
-        epochs = sorted(epoch for epoch in self._lane(stream).epochs if epoch > stream.epoch)
-        return [replace(stream, epoch=epoch) for epoch in epochs[:OPEN_EPOCHS]]
+        lane = self._lanes.get(_lane_key(stream))
+        later = (epoch for epoch in lane.epochs if epoch > stream.epoch) if lane else ()
+        return [replace(stream, epoch=epoch) for epoch in nsmallest(OPEN_EPOCHS, later)]
 
     def receipt(self, stream: Stream, refusals: Iterable[Refusal] = ()) -> Receipt:
         """What is held of `stream`, with `refusals` and those of late."""
-        position = self._lane(stream).epochs.get(stream.epoch, Position())
+        lane = self._lanes.get(_lane_key(stream), Lane(chained=False))
+        if stream.epoch <= lane.floor:
+            return Receipt(
+                stream, MAX_SEQ
+            )  # it is over: what its source had of it has come, or it has said so
+        position = lane.epochs.get(stream.epoch, Position())
         said = list(refusals)
         numbers = {refusal.seq for refusal in said}
         said += [
@@ -280,15 +342,13 @@ class Journal:
 
     def highest_epoch(self, source: bytes) -> int:
         """The newest epoch of `source` of which anything is held; 0 for none."""
-        return max(
-            (row.stream.epoch for row in self._streams if row.stream.source == source and row.held), default=0
-        )
+        return max((row.stream.epoch for row in self._streams.of(source) if row.held), default=0)
 
     def ends(self, source: bytes) -> list[End]:
         """Where each lane of `source` ends here: its newest epoch of which anything is held. The newest first."""
         newest: dict[LaneKey, StreamRow] = {}
-        for row in self._streams:
-            if row.stream.source == source and row.held:
+        for row in self._streams.of(source):
+            if row.held:
                 key = _lane_key(row.stream)
                 if key not in newest or newest[key].stream.epoch < row.stream.epoch:
                     newest[key] = row
@@ -322,6 +382,33 @@ class Journal:
                 gone += 1
         return gone
 
+    def forget_old_epochs(self) -> int:
+        """Let go of what is known of epochs that are over and have left the journal; inside a transaction.
+
+        The newest of them stays, and says that all before it are over too. Returns how many went.
+        """
+        gone = 0
+        for (source, audience, code), lane in self._lanes.items():
+            rows: list[StreamRow] = []
+            for epoch in lane.over():
+                row = self._streams.find(Stream(source, audience, Class.from_code(code), epoch))
+                if row is None or row.floor < row.held:
+                    break
+                rows.append(row)
+            if not rows:
+                continue
+            key = (source, audience, code)
+            stale = [
+                row for row in self._streams.of(source) if row.closed == OVER and _lane_key(row.stream) == key
+            ]
+            lane.forget(row.stream.epoch for row in rows)
+            rows[-1].closed = OVER
+            self._streams.touch(rows[-1])
+            for row in (*stale, *rows[:-1]):
+                self._streams.forget(row)
+                gone += 1
+        return gone
+
     def make_room(self, own: Collection[bytes], limit: int = 256) -> int:
         """The disk is full: let go of the oldest own packs that were delivered and handed to every subscriber.
 
@@ -351,6 +438,10 @@ class Journal:
             return peek(self._packs.sealed(ident)).chain_hash
         except Invalid:  # damaged: it proves nothing any more, and must not stay for ever
             return None
+
+
+def _new_lane(key: LaneKey) -> Lane:
+    return Lane(chained=Class.from_code(key[2]).durable)
 
 
 def _lane_key(stream: Stream) -> LaneKey:

@@ -74,6 +74,7 @@ STREAMS = (
     " FROM stream ORDER BY epoch"
 )
 STREAM_ADD = "INSERT INTO stream (source, audience, class, epoch) VALUES (?, ?, ?, ?)"
+STREAM_DELETE = "DELETE FROM stream WHERE id = ?"
 STREAM_POSITION = (
     "UPDATE stream SET held = ?, hash = ?, settled = ?, floor = ?, floor_hash = ?, closed = ?, uptime = ?"
     " WHERE id = ?"
@@ -97,7 +98,7 @@ PACK_RESEAL = "UPDATE pack SET stream = ?, first = ?, count = ?, sealed = ? WHER
 PACK_TOTALS = "SELECT coalesce(sum(length(sealed)), 0), count(*), coalesce(max(id), 0) FROM pack"
 
 AHEAD_ADD = "INSERT OR IGNORE INTO ahead (stream, first, count, age, sealed) VALUES (?, ?, ?, ?, ?)"
-AHEAD_ALL = "SELECT stream, first, count FROM ahead"
+AHEAD_ALL = "SELECT stream, first, count, length(sealed) FROM ahead"
 AHEAD_GET = "SELECT sealed, age FROM ahead WHERE stream = ? AND first = ?"
 AHEAD_AT = "SELECT sealed FROM ahead WHERE stream = ? AND first <= ? AND first + count > ?"
 AHEAD_DELETE = "DELETE FROM ahead WHERE stream = ? AND first = ?"

@@ -9,6 +9,12 @@ from kos_edge.klp.pack import Class, Stream
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 
+OPEN, CLOSED, OVER = (
+    0,
+    1,
+    2,
+)  # of a received stream: its source may have more, has no more, nor of older epochs
+
 
 @dataclass(slots=True)
 class StreamRow:
@@ -21,7 +27,7 @@ class StreamRow:
     settled: int = 0
     floor: int = 0
     floor_hash: bytes | None = None
-    closed: bool = False
+    closed: int = OPEN
     uptime_ms: int = 0
 
 
@@ -32,6 +38,7 @@ class Streams:
         self._database = database
         self._rows: dict[Stream, StreamRow] = {}
         self._by_id: dict[int, StreamRow] = {}
+        self._by_source: dict[bytes, dict[int, StreamRow]] = {}
         self._dirty: set[int] = set()
         self.load()
 
@@ -39,6 +46,7 @@ class Streams:
         """Read everything again from the file."""
         self._rows.clear()
         self._by_id.clear()
+        self._by_source.clear()
         self._dirty.clear()
         for (
             ident,
@@ -55,9 +63,8 @@ class Streams:
             up,
         ) in self._database.execute(sql.STREAMS):
             stream = Stream(bytes(source), audience, Class.from_code(code), epoch)
-            row = StreamRow(ident, stream, held, chain, settled, floor, floor_hash, bool(closed), up)
-            self._rows[stream] = row
-            self._by_id[ident] = row
+            row = StreamRow(ident, stream, held, chain, settled, floor, floor_hash, closed, up)
+            self._keep(row)
 
     def __iter__(self) -> Iterator[StreamRow]:
         return iter(self._rows.values())
@@ -65,6 +72,14 @@ class Streams:
     def find(self, stream: Stream) -> StreamRow | None:
         """The row of `stream`, None when it is new."""
         return self._rows.get(stream)
+
+    def of(self, source: bytes) -> list[StreamRow]:
+        """The rows of one source."""
+        return list(self._by_source.get(source, {}).values())
+
+    def count(self, source: bytes) -> int:
+        """How many streams of one source are remembered."""
+        return len(self._by_source.get(source, {}))
 
     def by_id(self, ident: int) -> StreamRow:
         """The row with this id."""
@@ -79,9 +94,19 @@ class Streams:
             )
             assert cursor.lastrowid is not None
             row = StreamRow(cursor.lastrowid, stream)
-            self._rows[stream] = row
-            self._by_id[row.id] = row
+            self._keep(row)
         return row
+
+    def forget(self, row: StreamRow) -> None:
+        """Remember `row` no more: no pack of it is kept; inside a transaction."""
+        self._database.execute(sql.STREAM_DELETE, (row.id,))
+        del self._rows[row.stream], self._by_id[row.id], self._by_source[row.stream.source][row.id]
+        self._dirty.discard(row.id)
+
+    def _keep(self, row: StreamRow) -> None:
+        self._rows[row.stream] = row
+        self._by_id[row.id] = row
+        self._by_source.setdefault(row.stream.source, {})[row.id] = row
 
     def touch(self, row: StreamRow) -> None:
         """`row` changed in memory; the next commit writes it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -89,6 +90,11 @@ class Endpoint:
     def sessions(self) -> list[Session]:
         """The open ones."""
         return list(self._sessions.values())
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was not done for others because of a bound, by its name."""
+        return self._links.counters + self._gate.counters
 
     @property
     def connections(self) -> list[Address]:

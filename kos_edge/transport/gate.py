@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final
 
@@ -74,6 +75,7 @@ class Gate:
         self._strangers: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
         self._on_stream: dict[Address, int] = {}
+        self.counters: Counter[str] = Counter()
         self._failed_before = False
 
     def close(self) -> None:
@@ -125,6 +127,7 @@ class Gate:
     def _spawn_stranger(self, incoming: Incoming, work: Coroutine[object, object, None]) -> None:
         if len(self._strangers) >= MAX_STRANGERS:
             work.close()
+            self.counters["strangers dropped"] += 1
             self._links.forget(incoming)
             return
         task = asyncio.get_running_loop().create_task(work)
@@ -163,6 +166,7 @@ class Gate:
         if self._limiter.allow(incoming.source.origin, self._clock.monotonic()):
             self._send(incoming, Message(code, incoming.message.token))
         else:
+            self.counters["refusals withheld"] += 1
             self._links.forget(incoming)
 
     # Members.
@@ -172,6 +176,7 @@ class Gate:
         home = session.address
         elsewhere = source.carrier != home.carrier or source.connection != home.connection
         full = source.connection is None and len(self._handlers) >= MAX_HANDLERS
+        self.counters["members dropped"] += full
         if elsewhere or full or session.closed is not None:
             self._links.forget(incoming)
             return

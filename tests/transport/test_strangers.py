@@ -211,6 +211,7 @@ def test_handshakes_at_one_time_are_bounded() -> None:
             wire.send(B, encode_datagram(Message(POST, number.to_bytes(2, "big"), path, b"m1", NON, number)))
         await asyncio.sleep(60)
         assert most == surface.MAX_STRANGERS
+        assert b.endpoint.counters["strangers dropped"] == 1_000 - most
         await b.endpoint.close()
 
     run_virtual(scenario())
