@@ -26,7 +26,7 @@ from kos_edge.transport.address import Address
 from kos_edge.transport.coap import POST, Request
 from kos_edge.transport.udp import UdpCarrier
 
-FIELDS = {"temperature": "Cel", "humidity": "%RH"}
+FIELDS = {"temp": "Cel", "humidity": "%RH"}
 TOPIC = ".air"
 BLOCK = 256  # readings handed in together, as many as nats-py has pending
 BLOCKS = 16  # blocks that wait to become durable at a time
@@ -40,7 +40,7 @@ agent = Agent("bench")
 
 def reading(number: int) -> dict[str, float]:
     """Two fields with their units; about 45 bytes as SenML in CBOR."""
-    return {"temperature": 20 + number % 100 / 8, "humidity": 40 + number % 64 / 4}
+    return {"temp": 20 + number % 100 / 8, "humidity": 40 + number % 64 / 4}
 
 
 async def flood(node: Node, count: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rounds import Found
+from benchmarks.rows import ROWS
 
 PACKAGES = ("kos-edge", "cryptography", "cbor2", "aiocoap", "nats-py", "paho-mqtt")
 
@@ -69,7 +70,9 @@ def write(path: Path, found: Sequence[Found], *, short: bool) -> dict[str, Any]:
     before = json.loads(path.read_text()) if path.exists() else {}
     rows = {row["name"]: row for row in before.get("rows", [])}
     rows |= {each.row.name: _as_json(each, short=short) for each in found}
-    report = {"machine": machine(), "versions": versions(), "rows": list(rows.values())}
+    order = {row.name: place for place, row in enumerate(ROWS)}
+    in_order = sorted(rows.values(), key=lambda row: order.get(row["name"], len(order)))
+    report = {"machine": machine(), "versions": versions(), "rows": in_order}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n")
     return report
@@ -85,7 +88,7 @@ def _as_json(found: Found, *, short: bool) -> dict[str, Any]:
         "goal": row.goal,
         "at_most": row.at_most,
         "holds": found.holds,
-        "measured": found.mine.median,
+        "measured": found.value if row.note else found.mine.median,
         "measured_unit": row.unit,
         "runs": found.mine.values,
         "notes": found.mine.note(),
