@@ -30,8 +30,8 @@ def figures(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     lines = [
         f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['memory_mb']:,} MB,"
-        f" {machine['system']}, Python {machine['python']}, SQLite {machine['sqlite']}, with a load of {machine['load']}"
-        f" when it began; {versions}.",
+        f" {machine['system']}, Python {machine['python']}, SQLite {machine['sqlite']}; {versions}."
+        f" The load was {machine['load']}.",
         "",
         "| row | what | measured | beside it | goal | value | holds |",
         "|---|---|---|---|---|---|---|",

@@ -74,6 +74,8 @@ class Courier:
     budget: int
     window: Window
     fair: Fair = field(default_factory=Fair)
+    reliable: bool = False
+    """The carrier repeats what is lost by itself: a shipment is lost when the transport says so, and not before."""
     counters: Counters = field(default_factory=Counters)
     _lanes: Lanes = field(default_factory=Lanes)
     _untaken: dict[tuple[Stream, int], _Untaken] = field(default_factory=dict)
@@ -233,7 +235,7 @@ class Courier:
         if self._pause_until and (self._lanes.waiting or self._untaken):
             return self._pause_until
         times = [untaken.due for untaken in self._untaken.values() if untaken.load is not None]
-        oldest = next((shipment for shipment in self._flying.values() if not shipment.large), None)
+        oldest = next((shipment for shipment in self._flying.values() if self._is_timed(shipment)), None)
         if oldest is not None:
             times.append(oldest.sent_at + self.window.rto)
         return min(times, default=None)
@@ -242,7 +244,9 @@ class Courier:
         """Take for lost what has waited a whole retransmission time. Returns the numbers of those shipments."""
         if self._pause_until and now >= self._pause_until:
             self._pause_until = 0.0
-        expired = [s for s in self._flying.values() if s.sent_at + self.window.rto <= now and not s.large]
+        expired = [
+            s for s in self._flying.values() if s.sent_at + self.window.rto <= now and self._is_timed(s)
+        ]
         for shipment in expired:
             del self._flying[shipment.number]
             self._lose(shipment)
@@ -251,6 +255,9 @@ class Courier:
             self._portion.on_timeout(now)
             self.window.on_timeout(now)
         return [shipment.number for shipment in expired]
+
+    def _is_timed(self, shipment: Shipment) -> bool:
+        return not (shipment.large or self.reliable)
 
     @property
     def strikes(self) -> int:
@@ -266,7 +273,7 @@ class Courier:
                 for load in shipment.loads:
                     self._forget(load)
                 continue
-            shipment.later_answers += not shipment.large
+            shipment.later_answers += self._is_timed(shipment)
             if shipment.later_answers >= REORDER_THRESHOLD:
                 del self._flying[shipment.number]
                 self._lose(shipment)

@@ -68,6 +68,8 @@ class Feed:
         self._cache: OrderedDict[int, Entry] = OrderedDict()
         self._volatile: deque[tuple[int, Entry]] = deque(maxlen=VOLATILE_ENTRIES)
         self.volatile_serial = 0
+        self.readers: set[Subscriber] = set()
+        """Those that run: they look at what is new at once, so that nobody reads back what nobody wants."""
         self.dead = 0
 
     def announce(self, entries: Sequence[Entry] = ()) -> None:
@@ -75,6 +77,9 @@ class Feed:
         for entry in entries[-CACHED_ENTRIES:]:
             self._cache[entry.id] = entry
         self._bound()
+        if entries:
+            for reader in self.readers:
+                reader.glance(entries)
         self._news.set()
         self._news = asyncio.Event()
 
@@ -192,6 +197,7 @@ class Subscriber:
             await self._write(cursor)
         self._done = self._written = cursor
         serial = self._feed.volatile_serial
+        self._feed.readers.add(self)
         try:
             while True:
                 try:
@@ -210,8 +216,18 @@ class Subscriber:
                 if self._clock.monotonic() - self._written_at >= CURSOR_EVERY_S:
                     await self._write(self._done)
         finally:
+            self._feed.readers.discard(self)
             if self._done > self._written:
                 await asyncio.shield(self._write(self._done))
+
+    def glance(self, entries: Sequence[Entry]) -> None:
+        """Pass over new entries without reading them, where all before them is done and none of them is wanted."""
+        last = self._done + len(entries)
+        follows = (
+            entries[0].id == self._done + 1 and entries[-1].id == last
+        )  # ids rise, so none is between them
+        if follows and not any(self._wants(entry.pack) for entry in entries):
+            self._done = last
 
     def _wants(self, pack: Pack) -> bool:
         """Whether a message of this pack may be for this subscriber: where not, none of them is decoded."""

@@ -96,6 +96,7 @@ class Link:
             DATAGRAM_BUDGET if datagram else STREAM_BUDGET,
             Window(most=DATAGRAM_WINDOW if datagram else STREAM_WINDOW),
             Fair(weights),
+            reliable=not datagram,
         )
         self._writer = writer
         self._trust = trust

@@ -132,3 +132,18 @@ def test_the_refusals_of_an_answer_that_was_overtaken_are_heard() -> None:
     refused = Receipt(STREAM, 1, (), (Refusal(1, int(Reason.REFUSED)),))
     (settled,) = courier.on_answer(first.number, Answer((refused,)), 0.1)
     assert settled.refusals == refused.refusals
+
+
+def test_over_a_reliable_carrier_a_slow_answer_is_no_loss() -> None:
+    courier = Courier(150, Window(), reliable=True)
+    courier.add(loads(1, 2, 3, 4, 5))
+    first, *others = courier.poll(0.0)
+    assert courier.timer() is None
+    assert courier.on_timer(30.0) == []
+    for number, shipment in enumerate(others, start=2):
+        courier.on_answer(shipment.number, Answer((Receipt(STREAM, 0, ((2, number),)),)), 30.0)
+    assert courier.counters.again == 0
+    courier.on_failure(first.number, 31.0)
+    (again,) = courier.poll(31.0)
+    assert again.loads == first.loads
+    assert courier.counters.again == 1

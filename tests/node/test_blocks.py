@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kos_edge import Agent, Reading
 from kos_edge.errors import Invalid, Unavailable
 from kos_edge.klp.body import Data
 from kos_edge.node.publisher import Limits
@@ -49,3 +50,29 @@ async def test_a_block_that_breaks_a_rule_or_does_not_fit_is_refused_whole(tmp_p
         await asyncio.sleep(1)
         assert edge.node.writer.store.packs.messages() == kept
         assert isinstance(publisher._limits, Limits)
+
+
+@in_virtual_time
+async def test_what_no_subscriber_wants_is_passed_over_and_what_comes_behind_it_is_heard(
+    tmp_path: Path,
+) -> None:
+    heard: list[int] = []
+    agent = Agent("soil")
+
+    @agent.on("soil.wanted")
+    async def note(reading: Reading) -> None:
+        heard.append(reading.value)
+
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        await hub.node.host.add(agent)
+        edge = await world.member(hub, "edge")
+        for number in range(20):
+            await edge.publish("soil.other", *range(30))
+            await edge.publish("soil.wanted", number)
+            await hub.publish("soil.own", number)
+        await world.drained(edge)
+        await asyncio.sleep(5)
+        assert heard == list(range(20))
+        newest = hub.node.writer.store.packs.last_id
+        assert {reader._done for reader in hub.node.feed.readers} == {newest}
