@@ -74,8 +74,6 @@ class Courier:
     budget: int
     window: Window
     fair: Fair = field(default_factory=Fair)
-    reliable: bool = False
-    """The carrier repeats what is lost by itself: a shipment is lost when the transport says so, and not before."""
     counters: Counters = field(default_factory=Counters)
     _lanes: Lanes = field(default_factory=Lanes)
     _untaken: dict[tuple[Stream, int], _Untaken] = field(default_factory=dict)
@@ -257,7 +255,7 @@ class Courier:
         return [shipment.number for shipment in expired]
 
     def _is_timed(self, shipment: Shipment) -> bool:
-        return not (shipment.large or self.reliable)
+        return not (shipment.large or self.window.reliable)
 
     @property
     def strikes(self) -> int:

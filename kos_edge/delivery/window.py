@@ -31,6 +31,8 @@ class Window:
     """
 
     most: int = 128
+    reliable: bool = False
+    """The carrier paces and repeats by itself: `most` may be in flight, and nothing is lost before it says so."""
     size: float = INITIAL
     smoothed: float | None = None
     variance: float = 0.0
@@ -44,7 +46,7 @@ class Window:
 
     def may_send(self, in_flight: int) -> bool:
         """Whether one more shipment may leave."""
-        return in_flight < int(self.size)
+        return in_flight < (self.most if self.reliable else int(self.size))
 
     def on_sent(self) -> None:
         """One shipment left."""

@@ -94,9 +94,8 @@ class Link:
         datagram = session.address.connection is None
         self.courier = Courier(
             DATAGRAM_BUDGET if datagram else STREAM_BUDGET,
-            Window(most=DATAGRAM_WINDOW if datagram else STREAM_WINDOW),
+            Window(most=DATAGRAM_WINDOW if datagram else STREAM_WINDOW, reliable=not datagram),
             Fair(weights),
-            reliable=not datagram,
         )
         self._writer = writer
         self._trust = trust

@@ -135,7 +135,7 @@ def test_the_refusals_of_an_answer_that_was_overtaken_are_heard() -> None:
 
 
 def test_over_a_reliable_carrier_a_slow_answer_is_no_loss() -> None:
-    courier = Courier(150, Window(), reliable=True)
+    courier = Courier(150, Window(most=8, reliable=True))
     courier.add(loads(1, 2, 3, 4, 5))
     first, *others = courier.poll(0.0)
     assert courier.timer() is None
@@ -147,3 +147,13 @@ def test_over_a_reliable_carrier_a_slow_answer_is_no_loss() -> None:
     (again,) = courier.poll(31.0)
     assert again.loads == first.loads
     assert courier.counters.again == 1
+
+
+def test_over_a_reliable_carrier_slow_round_trips_do_not_shrink_what_is_in_flight() -> None:
+    window = Window(most=8, reliable=True)
+    for answer in range(100):
+        window.on_sent()
+        window.on_answer(0.001 if answer < 10 else 1.0, 0.0, float(answer))
+    window.on_timeout(101.0)
+    assert window.may_send(7)
+    assert not window.may_send(8)
