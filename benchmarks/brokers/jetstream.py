@@ -28,7 +28,7 @@ CONNECT_S = 5.0
 
 
 class Gone(Exception):
-    """Nobody answers at that port."""
+    """Nobody answers, or not as it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def greets(port: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def connected(port: int, gone: asyncio.Event | None = None) -> AsyncIterator[Client]:
-    """A client, while it is connected; `gone` is set when it is no more. Raises Gone where nobody answers."""
+    """A client, while it is connected; `gone` is set when it is no more. Raises Gone when nobody answers."""
 
     async def quiet(error: Exception) -> None:
         """What it complains of is seen by whoever waits for an answer."""
@@ -109,6 +109,8 @@ async def connected(port: int, gone: asyncio.Event | None = None) -> AsyncIterat
         raise Gone(str(error) or type(error).__name__) from None
     try:
         yield client
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        raise Gone(str(error) or type(error).__name__) from None
     finally:
         await client.close()
 

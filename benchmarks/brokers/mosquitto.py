@@ -21,6 +21,9 @@ TOPIC = "readings"
 APPLICATION = "application"
 """The client id of whoever reads: its session is kept while it is away."""
 
+BRIDGE = "bridge"
+"""The client id of a bridge at the broker that it leads to."""
+
 IN_FLIGHT = 20
 """Messages without an answer at a time: paho's default and mosquitto's (`max_inflight_messages`)."""
 
@@ -63,6 +66,7 @@ class Bridge:
             "cleansession false",
             "notifications false",
             "restart_timeout 1",
+            f"remote_clientid {BRIDGE}",
         )
 
 

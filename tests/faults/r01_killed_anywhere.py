@@ -64,10 +64,10 @@ def warm(system: EdgeAndHub, folder: Path) -> None:
     ledger.close()
 
 
-def schedule(lots: random.Random, count: int) -> list[Blow]:
+def schedule(lots: random.Random, count: int, calls: dict[End, dict[str, int]] = CALLS) -> list[Blow]:
     """So many blows: each call of each side at steps over its range, a third of the sender's in an outage."""
     chosen: list[Blow] = []
-    kinds = [(end, call, limit) for end, calls in CALLS.items() for call, limit in calls.items()]
+    kinds = [(end, call, limit) for end, calls in calls.items() for call, limit in calls.items()]
     lots.shuffle(kinds)
     places = {kind: _steps(kind[2], lots) for kind in kinds}
     while len(chosen) < count and places:

@@ -94,7 +94,8 @@ class Row:
     """One row: `lane` is the marker of the tests that it belongs to (None: it needs nothing).
 
     `alone` is for rows that measure time: nothing else runs beside them. `minutes` says about how long the full
-    sweep takes on two cores, so that the long ones begin first.
+    sweep takes on two cores, so that the long ones begin first. `small`: it has a share that takes seconds; what has
+    none is for `make faults` alone.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Row:
     lane: str | None = None
     alone: bool = False
     minutes: float = 1.0
+    small: bool = True
 
     @property
     def name(self) -> str:
@@ -115,12 +117,19 @@ _ROWS: dict[str, Row] = {}
 
 
 def row(
-    id: str, title: str, *, of: str = US, lane: str | None = None, alone: bool = False, minutes: float = 1.0
+    id: str,
+    title: str,
+    *,
+    of: str = US,
+    lane: str | None = None,
+    alone: bool = False,
+    minutes: float = 1.0,
+    small: bool = True,
 ) -> Callable[[Sweeping], Sweeping]:
     """Enter a function as the row `id`; see the module's docstring."""
 
     def enter(sweep: Sweeping) -> Sweeping:
-        entered = Row(id, title, sweep, of, lane, alone, minutes)
+        entered = Row(id, title, sweep, of, lane, alone, minutes, small)
         assert entered.name not in _ROWS, f"two rows are called {entered.name}"
         _ROWS[entered.name] = entered
         return sweep
