@@ -30,6 +30,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "revoke": ("members:revoke", "Take a membership back, for good."),
         "rename": ("members:rename", "Give a member another name."),
         "peers": ("looking:peers", "The nodes that this one knows."),
+        "hub": ("authority:hub", "Make another hub, or one in the place of a dead one."),
+        "authority": ("authority:authority", "Move or change the authority's key."),
     },
     "Messages": {
         "publish": ("publish:publish", "Publish values; done when they are on disk."),

@@ -179,6 +179,15 @@ class JoinReport(TypedDict):
     expires_at: str | None
 
 
+class AuthorityReport(TypedDict):
+    """The authority of a mesh: where its recovery file is, and how often its key was changed."""
+
+    recovery: str
+    mesh: str
+    kid: str
+    rotations: int
+
+
 class RekeyReport(TypedDict):
     """A node's new key, and the kid of the one that it had."""
 

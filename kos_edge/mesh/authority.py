@@ -6,7 +6,7 @@ It is needed rarely and lives best away from every machine, as a recovery file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from kos_edge.errors import Misuse
 from kos_edge.klp.cose import Typ
 from kos_edge.klp.identity import KeyPair
 from kos_edge.mesh import rotation
-from kos_edge.mesh.claims import AUTHORITY_NAMESPACE, ISSUE, Claims, Role
+from kos_edge.mesh.claims import AUTHORITY_NAMESPACE, ISSUE, Claims, Role, capability_list
 from kos_edge.mesh.issuer import DAY_S, SERIAL_BYTES, revoke
 from kos_edge.mesh.membership import Membership, Seal, verify_membership
 from kos_edge.mesh.revocation import Revocations
@@ -65,6 +65,7 @@ class Authority:
         at: float,
         known: Membership | None = None,
         namespace: str = "device",
+        capabilities: Iterable[str] = (),
         lifetime_s: float = ISSUER_LIFETIME_S,
         random: Callable[[int], bytes] = os.urandom,
     ) -> Membership:
@@ -83,7 +84,7 @@ class Authority:
             serial=random(SERIAL_BYTES),
             public=public,
             role=Role.HUB,
-            capabilities=(ISSUE,),
+            capabilities=capability_list((ISSUE, *capabilities)),
             namespace=namespace,
         )
         return verify_membership(self.seal.sign(claims.to_wire(), Typ.MEMBERSHIP), self.mesh)

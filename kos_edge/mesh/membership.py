@@ -29,6 +29,9 @@ MAX_MEMBERSHIP = 4_096
 WAS = "was:"
 """A member that has the capability `was:<32 hex>` had the key of that kid before."""
 
+REPLACES = "replaces"
+"""An issuer with this capability has taken the place of every earlier issuer of its name, by the authority's word."""
+
 _FORMER = re.compile(r"was:[0-9a-f]{32}")
 
 GRACE_S = 7 * 86_400.0

@@ -14,8 +14,10 @@ from kos_edge.klp import cbor
 from kos_edge.klp.identity import kid_text
 from kos_edge.mesh.claims import check_name
 from kos_edge.mesh.membership import (
+    REPLACES,
     Membership,
     Revoked,
+    Standing,
     is_shut_out,
     nobody_revoked,
     verify_membership,
@@ -74,8 +76,24 @@ class Roster:
                 del self._names[known.name]
 
     def revoked(self, member: Membership) -> bool:
-        """Whether this member's key, or one above it, is revoked."""
-        return is_shut_out(member, self._revoked)
+        """Whether this member's key, or one above it, is revoked, or it is a hub that was replaced."""
+        return is_shut_out(member, self._revoked) or self.retired(member)
+
+    def retired(self, member: Membership) -> bool:
+        """Whether it is a hub whose place another of its name has taken, by the authority's word.
+
+        It has nothing more to say; the members that it admitted stay members.
+        """
+        if member.standing is not Standing.ISSUER:
+            return False
+        others = (self._members[kid] for kid in self._names.get(member.name, ()) if kid != member.kid)
+        return any(
+            other.standing is Standing.ISSUER
+            and REPLACES in other.capabilities
+            and _succession(other) > _succession(member)
+            and not is_shut_out(other, self._revoked)
+            for other in others
+        )
 
     def named(self, name: str) -> Membership | None:
         """The member that holds this name; of several (two issuers out of touch) the one who had it first."""
@@ -155,6 +173,11 @@ def resolve(text: str, listed: Iterable[Listed], *, of: str = "member") -> bytes
     near = difflib.get_close_matches(wanted, [name for _, _, name in everybody], n=3)
     hint = f"is it {' or '.join(near)}?" if near else "a name, or the beginning of a kid"
     raise Invalid(f"no {of} is called {text[:80]!r}", hint=hint)
+
+
+def _succession(issuer: Membership) -> tuple[bool, int, bytes]:
+    """Of issuers of one name the greatest holds its place; the first that replaces does whatever a clock said."""
+    return (REPLACES in issuer.capabilities, issuer.issued_at, issuer.serial)
 
 
 def _seniority(member: Membership) -> tuple[int, bytes]:

@@ -51,7 +51,7 @@ def initialize(
         key = KeyPair.generate(random)
         if state.key_file.exists():
             write_key(state.key_file, key)  # raises: there is a node
-        _clear(path)
+        clear_leftovers(path)
         kind = Role.parse(role)
         made_up: str | None = None
         mesh: bytes | None = None
@@ -67,7 +67,7 @@ def initialize(
                 )
                 mesh = authority.mesh
                 _found(store, authority, key, chosen, at=max(wall(), FLOOR_S), random=random)
-            store.database.transact([lambda: _name(store, chosen, kind)])
+            store.database.transact([lambda: put_name(store, chosen, kind)])
         write_key(state.key_file, key)
     return InitReport(
         state=str(path),
@@ -90,7 +90,7 @@ def machine_name() -> str:
     return "node"
 
 
-def _clear(path: Path) -> None:
+def clear_leftovers(path: Path) -> None:
     """Remove what an interrupted `init` left. Raises Refused where a store has messages in it."""
     if (path / STORE_NAME).exists():
         with contextlib.closing(Store(path / STORE_NAME)) as store:
@@ -103,7 +103,8 @@ def _clear(path: Path) -> None:
         leftover.unlink()
 
 
-def _name(store: Store, name: str, role: Role) -> None:
+def put_name(store: Store, name: str, role: Role) -> None:
+    """Write down what a node is called and what it is."""
     store.database.put("name", name.encode())
     store.database.put("role", role.text.encode())
 

@@ -196,7 +196,7 @@ class Peers:
 
     def complaints(self) -> list[str]:
         """What stands in the way to hubs that no link serves."""
-        hubs = {member.kid for member in self._trust.roster if member.role is Role.HUB}
+        hubs = {m.kid for m in self._trust.roster if m.role is Role.HUB and not self._trust.barred(m)}
         texts = [w.complaint for kid, w in self._known.items() if kid in hubs and kid not in self._links]
         texts += [known.complaint for known in self._static if not self._is_linked(known)]
         return sorted({text for text in texts if text})
@@ -429,7 +429,13 @@ class Peers:
                     )  # perhaps, and then there are more
                     level = logging.DEBUG if forged else logging.WARNING
                     known.complain(f"{address}: {error.message}", level)
-                    continue
+                    if kid is None or not self._was_hub(kid) or self._has_other_hub(kid):
+                        continue
+                    try:  # the card died and another hub is there now: the authority's signature says so
+                        reached = await self._handshakes.reach(address, expect=_issues)
+                    except KosError:
+                        continue
+                    self._recognise(Wanted(), reached.peer, address)
                 except KosError as error:
                     known.complain(f"{address}: {error.message}", logging.DEBUG)
                     continue
@@ -444,6 +450,13 @@ class Peers:
             if kid is not None:
                 self._forget_unless_needed(kid, known)
             self._wake.set()
+
+    def _has_other_hub(self, kid: bytes) -> bool:
+        return any(link.peer.role is Role.HUB for other, link in self._links.items() if other != kid)
+
+    def _was_hub(self, kid: bytes) -> bool:
+        member = self._trust.roster.get(kid)
+        return member is not None and member.role is Role.HUB
 
     def _recognise(self, known: Wanted, peer: Membership, address: Address) -> None:
         """A static peer has shown who it is: from now on it is known by its key."""
@@ -466,6 +479,10 @@ class Peers:
 
     def _postpone(self, known: Wanted) -> None:
         known.postpone(self._clock.monotonic(), self._lot())
+
+
+def _issues(member: Membership) -> bool:
+    return member.can_issue
 
 
 async def _quietly(work: Awaitable[None]) -> None:

@@ -97,7 +97,7 @@ class Trust:
 
     def revoked(self, member: Membership) -> bool:
         """Whether this member is shut out, as far as this node has heard: its key, its issuer's or the authority's."""
-        return is_shut_out(member, self.revocations.is_revoked)
+        return is_shut_out(member, self.revocations.is_revoked) or self.roster.retired(member)
 
     def barred(self, member: Membership) -> bool:
         """Whether nothing is had to do with this member: it is revoked, or its key is in quarantine."""
@@ -145,6 +145,8 @@ class Trust:
             raise Unavailable("this node belongs to no mesh yet", hint="kos-edge join TOKEN")
         member = verify_membership(cwt, self.mesh, at=self.at(), revoked=self.revocations.is_revoked)
         self.refuse_forked(member.kid)
+        if self.roster.retired(member):
+            raise Refused(f"another hub has taken the place of {member.name}", hint="kos-edge peers shows it")
         return member
 
     def refuse_forked(self, kid: bytes) -> None:

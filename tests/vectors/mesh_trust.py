@@ -11,7 +11,7 @@ from kos_edge.klp.identity import KeyPair, kid_text
 from kos_edge.mesh import rotation
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.issuer import Issuer
-from kos_edge.mesh.membership import KCWT, issuer_seal, verify_membership
+from kos_edge.mesh.membership import KCWT, REPLACES, issuer_seal, verify_membership
 from kos_edge.mesh.policy import STARTER, Action, Rule, sign_policy
 from kos_edge.mesh.revocation import Revocations, sign_revocation
 from kos_edge.mesh.roster import Roster
@@ -95,6 +95,10 @@ def memberships() -> list[Vector]:
         "bad-rotation-hidden": cbor.encode(no_rotation),
     }
     good = {"issuer": hub().membership.cwt, "member": pump.cwt, "member-with-everything": rich.cwt}
+    successor = AUTHORITY.issue_issuer(
+        SECOND_HUB.public, "hub", at=T0, capabilities=(REPLACES,), random=chance(12)
+    )
+    good["issuer-that-replaces"] = successor.cwt
     good |= {"issuer-after-rotation": rotated.cwt, "member-after-rotation": by_rotated.cwt}
     valid = [judged(name, "membership", data, decoded_membership) for name, data in good.items()]
     invalid = [judged(name, "membership", data, decoded_membership) for name, data in wrong.items()]
