@@ -17,7 +17,7 @@ from kos_edge.mesh.policy import is_in
 from kos_edge.node.settling import Settling
 from kos_edge.node.trust import Trust
 from kos_edge.store.store import Store
-from kos_edge.store.takeover import Stand, renumber, take_over
+from kos_edge.store.takeover import Stand, forget_ends, renumber, take_over
 from kos_edge.store.writer import Writer
 
 MAX_LEAD = 1 << 16
@@ -137,6 +137,8 @@ class Numbering:
             Stand(self._stream(end), end.held, end.hash if self._may_name(store, peer, end, again) else None)
             for end in ends
         ]
+        for stream in again:
+            forget_ends(store, stream)
         take_over(store, stands, self._random, above=above)
         return self._renumber(store, again)
 
@@ -144,6 +146,7 @@ class Numbering:
         row = store.streams.find(stream)
         if row is None or row.settled == row.held or stream.source != self._trust.kid:
             return 0
+        forget_ends(store, stream)
         if stream.epoch == store.outbox.epoch:
             store.outbox.open_epoch(self._random)
         return self._renumber(store, [stream])

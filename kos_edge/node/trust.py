@@ -287,10 +287,13 @@ class Trust:
     def about_fork(self, fork: Fork) -> str:
         """What a person should know of a key in quarantine, and do."""
         name = fork.member.name
-        return (
-            f"{name} is in quarantine: a clone or a restored card ({fork.how}, signed with one key)."
-            f" Keep the right one: kos-edge invite --replaces {name}, then kos-edge rekey TOKEN there"
-        )
+        if fork.member.can_issue:
+            way_back = f"Keep neither: kos-edge hub replace {name}, with the recovery file"
+        else:
+            way_back = (
+                f"Keep the right one: kos-edge invite --replaces {name}, then kos-edge rekey TOKEN there"
+            )
+        return f"{name} is in quarantine: a clone or a restored card ({fork.how}, signed with one key). {way_back}"
 
     def _forget_fork(self, kid: bytes) -> None:
         self.forks.drop(kid)

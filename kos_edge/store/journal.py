@@ -16,7 +16,7 @@ from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
 from kos_edge.delivery.suspects import suspects
 from kos_edge.delivery.wire import MAX_ENDS, MAX_REFUSALS, End, Offer, Reach, Reason, Receipt, Refusal
 from kos_edge.errors import Invalid
-from kos_edge.klp.fork import Statement, contradiction
+from kos_edge.klp.fork import MAX_STATEMENT, Statement, contradiction
 from kos_edge.klp.pack import Boundary, Class, Link, Malformed, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.stream import MAX_SEQ
@@ -280,7 +280,9 @@ class Journal:
             if seq == 1 and epoch != pack.stream.epoch and not self._may_contradict(stream, pack):
                 continue
             held = self._held_at(stream, seq)
-            if held is not None and contradiction(Statement.of(pack), Statement.of(held)) is not None:
+            if held is None or max(len(pack.cose.raw), len(held.cose.raw)) > MAX_STATEMENT:
+                continue  # nothing that could be passed on as a proof
+            if contradiction(Statement.of(pack), Statement.of(held)) is not None:
                 return held
         return None
 

@@ -31,10 +31,7 @@ def take_over(store: Store, stands: Iterable[Stand], random: Callable[[int], byt
     """Open an epoch above `above` and every epoch in `stands`; the epoch comes back."""
     for stand in stands:
         above = max(above, stand.stream.epoch)
-        for row in store.streams:
-            if _lane(row.stream) == _lane(stand.stream):
-                row.hash = None
-                store.streams.touch(row)
+        forget_ends(store, stand.stream)
         row = store.streams.ensure(stand.stream)
         if row.held < stand.held:
             if row.settled == row.held:
@@ -42,6 +39,14 @@ def take_over(store: Store, stands: Iterable[Stand], random: Callable[[int], byt
             row.held, row.hash = stand.held, stand.hash
         store.streams.touch(row)
     return store.outbox.open_epoch(random, above=above)
+
+
+def forget_ends(store: Store, stream: Stream) -> None:
+    """Nothing that this node knows of the lane may be named as what comes before: something was sealed after it."""
+    for row in store.streams:
+        if _lane(row.stream) == _lane(stream):
+            row.hash = None
+            store.streams.touch(row)
 
 
 def renumber(store: Store, key: KeyPair, mesh: bytes, streams: Iterable[Stream]) -> int:

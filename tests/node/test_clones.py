@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from kos_edge.errors import Refused
 from kos_edge.node.rekey import rekey
+from kos_edge.store import journal
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
 
@@ -165,6 +167,38 @@ async def test_a_token_for_another_device_s_place_is_no_way_back_for_the_old_key
         await edge.operations.leave()
         with pytest.raises(Refused, match="quarantine"):
             await edge.operations.join(token=token)
+
+
+@in_virtual_time
+async def test_a_fork_that_nobody_can_show_any_more_wedges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "LOOKED_THROUGH", 0)
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        await edge.publish("air.temperature", 1)
+        await world.drained(edge)
+        twin = await twin_of(world, edge)
+        await edge.kill()
+        for machine in (edge, twin):  # the same lot for both: they open one and the same epoch
+            machine._random = random.Random("one lot").randbytes
+        world.isolate(edge)
+        await edge.start()
+        await edge.publish("air.temperature", 2, 3)
+        await twin.start()
+        await twin.publish("air.temperature", 4)
+        await world.drained(twin)
+        await twin.stop()
+        world.network.heal()
+        await edge.publish("air.temperature", 5)
+        await world.drained(edge)
+        assert sorted(await hub.values(), key=str) == [1, 2, 3, 4, 5]
+        await edge.kill()
+        await edge.start()
+        await edge.publish("air.temperature", 6)
+        await world.drained(edge)
+        assert edge.kid not in hub.node.trust.forks, "it has signed nothing that speaks against itself"
 
 
 def sessions_with(machine: Machine, kid: bytes) -> int:
