@@ -29,6 +29,7 @@ from kos_edge.transport.memory import PORT
 from kos_edge.transport.surface import EDHOC_PATH, MAX_HOSTS, MAX_STRANGERS
 from kos_edge.transport.wire import decode_datagram, encode_datagram
 from tests.e2e.boxes import ROOT, free_port
+from tests.faults import long_load
 from tests.faults.rows import Sweep, row
 from tests.faults.strangers import Knocker, Stranger, hello, host, path_options
 from tests.node.world import Machine, World
@@ -53,6 +54,7 @@ HELLOS: Final = 50
 def sweep(run: Sweep) -> None:
     run_virtual(state_is_capped(run, run.folder))
     asyncio.run(members_do_not_notice(run, run.folder))
+    long_load.sweep(run)
 
 
 # In virtual time: what is kept.

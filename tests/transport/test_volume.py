@@ -27,7 +27,7 @@ def resident() -> int:
 def test_seventy_thousand_requests_pass_one_endpoint_with_flat_memory() -> None:
     async def scenario() -> int:
         world = await pair(Network())
-        world.b.requests = _Counter()
+        world.b.requests = Counted()
         request = klp(bytes(300))
 
         async def ask(count: int) -> None:
@@ -48,7 +48,7 @@ def test_seventy_thousand_requests_pass_one_endpoint_with_flat_memory() -> None:
     assert run_virtual(scenario()) < 2_000_000
 
 
-class _Counter(list):
+class Counted(list):
     """Counts what is put into it, and keeps none of it."""
 
     def __init__(self) -> None:

@@ -104,18 +104,20 @@ class Pair:
         await self.b.endpoint.close()
 
 
-async def pair(network: Network, *, stream: bool = False, aead: int = CHACHA) -> Pair:
+async def pair(
+    network: Network, *, stream: bool = False, aead: int = CHACHA, hosts: tuple[str, str] = ("a", "b")
+) -> Pair:
     """Two hosts of a network in memory with a session over datagrams or a stream."""
-    a_host, b_host = network.host("a"), network.host("b")
+    a_host, b_host = (network.host(name) for name in hosts)
     a_udp, b_udp = a_host.datagrams(), b_host.datagrams()
     a = await side(a_udp, a_host.streams(None), seed=1)
     b = await side(b_udp, b_host.streams(), seed=2)
     a_keys, b_keys = keys_of_both(aead)
     if stream:
-        to_b = await a.endpoint.connect(Address("tcp", "b", 5683))
+        to_b = await a.endpoint.connect(Address("tcp", hosts[1], 5683))
         from_b_address = await inbound(b)
     else:
-        to_b, from_b_address = Address("udp", "b", 5683), Address("udp", "a", 5683)
+        to_b, from_b_address = Address("udp", hosts[1], 5683), Address("udp", hosts[0], 5683)
     from_a = a.endpoint.add_session(to_b, a_keys, "b")
     from_b = b.endpoint.add_session(from_b_address, b_keys, "a")
     return Pair(network, a, b, from_a, from_b, a_host, b_host, a_udp, b_udp)
