@@ -166,6 +166,10 @@ class Feed:
         """The newest entry's id."""
         return await self._writer.read(lambda store: store.packs.last_id)
 
+    def present(self) -> list[str]:
+        """The names of the subscribers that run."""
+        return [reader.name for reader in self.readers]
+
     def subscribe(self, filter: str, handler: Handler, *, name: str) -> Subscriber:
         """A new subscriber; nothing happens before its `run`. Invalid for an illegal filter."""
         check_filter(filter)
@@ -183,7 +187,7 @@ class Subscriber:
         self._clock = clock
         self._filter = filter
         self._handler = handler
-        self._name = name
+        self.name = name
         self._matched: dict[str, bool] = {}
         self._done = 0
         self._written = 0
@@ -191,7 +195,7 @@ class Subscriber:
 
     async def run(self) -> None:
         """Hand messages over until cancelled."""
-        cursor = await self._writer.read(lambda store: store.records.cursor(self._name))
+        cursor = await self._writer.read(lambda store: store.records.cursor(self.name))
         if cursor is None:
             cursor = await self._feed.last()
             await self._write(cursor)
@@ -242,7 +246,7 @@ class Subscriber:
         return matched
 
     async def _write(self, cursor: int) -> None:
-        name = self._name
+        name = self.name
         self._written_at = self._clock.monotonic()
         try:
             await self._writer.run(lambda store: store.records.move_cursor(name, cursor))
@@ -261,7 +265,7 @@ class Subscriber:
             except Exception as error:  # a handler is somebody's program: whatever it raises, others go on
                 first = pause == ATTEMPTS_AFTER_S[0] and not isinstance(error, KosError)
                 level = logging.WARNING if first else logging.DEBUG
-                log.log(level, "%s failed on %s: %s", self._name, heard.delivery.id, error)
+                log.log(level, "%s failed on %s: %s", self.name, heard.delivery.id, error)
             if pause is not None:
                 await asyncio.sleep(pause)
         while True:

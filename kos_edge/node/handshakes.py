@@ -36,11 +36,16 @@ from kos_edge.transport.address import Address
 from kos_edge.transport.coap import ECHO, POST, SERVICE_UNAVAILABLE, Request, Response
 from kos_edge.transport.endpoint import Endpoint
 from kos_edge.transport.session import Session
-from kos_edge.transport.surface import EDHOC_PATH
+from kos_edge.transport.surface import EDHOC_PATH, Limiter
 
 HANDSHAKE_TIMEOUT_S = (
     4.0  # for one request: a confirmable one is repeated after 2 to 3 s; then another try is better
 )
+
+LOUD_RATE, LOUD_BURST = (
+    1 / 300,
+    5.0,
+)  # warnings about strangers at one host; the others are for those who debug
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +115,7 @@ class Handshakes:
             understood=EAD_3_LABELS,
             random=random,
         )
+        self._loud = Limiter(LOUD_RATE, LOUD_BURST)
         self.succeeded = 0
         self.failed = 0
         self.answered = 0
@@ -216,7 +222,8 @@ class Handshakes:
         if self._trust.shut_out != before:
             self._cut_off()
         if isinstance(decision, Pending):
-            log.warning(
+            log.log(
+                self._level(applicant.address),
                 "%s at %s wants to join: compare %s with its screen, then: kos-edge admit %s",
                 decision.candidate.name or "a newcomer",
                 applicant.address,
@@ -225,7 +232,8 @@ class Handshakes:
             )
             return Decision(None, decision.ead_4, session=False)
         if not isinstance(decision, Admitted):
-            log.warning("refused %s at %s: %s", proven.kid.hex()[:8], applicant.address, decision.text)
+            level = self._level(applicant.address)
+            log.log(level, "refused %s at %s: %s", proven.kid.hex()[:8], applicant.address, decision.text)
             raise decision.error()
         if decision.changed:
             log.info("%s (%s) %s", decision.membership.name, decision.membership.text, decision.way.value)
@@ -234,6 +242,10 @@ class Handshakes:
         elif member is not None:
             self._trust.learn(member)
         return Decision(decision.membership, decision.ead_4)
+
+    def _level(self, host: str) -> int:
+        """How loud to speak of a stranger: whoever knocks in a loop does not fill the log."""
+        return logging.WARNING if self._loud.allow(host, self._clock.monotonic()) else logging.DEBUG
 
     # -- the initiator
 

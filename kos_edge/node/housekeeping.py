@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from kos_edge.errors import KosError
+from kos_edge.node.readers import Readers
 from kos_edge.node.sections import JournalSection
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
@@ -15,6 +16,9 @@ from kos_edge.store.writer import Writer
 EVERY_S = 60.0
 BATCH = 256  # packs in one transaction, so that nobody waits for long
 OUTCOMES_KEPT_MS = 24 * 3600 * 1000
+MAX_OUTCOMES = (
+    65_536  # of commands; a member that commands in a loop pushes the oldest out, which are long answered
+)
 JUMP_MS = 3600 * 1000  # a wall clock that moved so much more or less than time has passed was set
 STEADY_MS = 24 * 3600 * 1000  # for so long it must have gone on undisturbed before anything is too old by it
 
@@ -24,11 +28,14 @@ log = logging.getLogger(__name__)
 class Housekeeping:
     """Lets go of what is delivered and old, in small steps."""
 
-    def __init__(self, writer: Writer, trust: Trust, uptime: Uptime, journal: JournalSection) -> None:
+    def __init__(
+        self, writer: Writer, trust: Trust, uptime: Uptime, journal: JournalSection, readers: Readers
+    ) -> None:
         self._writer = writer
         self._trust = trust
         self._uptime = uptime
         self._journal = journal
+        self._readers = readers
         self._offset_ms = 0
         self._steady_since: int | None = None
 
@@ -40,9 +47,15 @@ class Housekeeping:
                 gone = BATCH
                 while gone == BATCH:
                     gone = await self._writer.run(self._prune)
-                await self._writer.run(lambda store: store.journal.forget_old_epochs())
+                await self._writer.run(self._forget)
             except KosError as error:
                 log.warning("nothing can be let go of now: %s", error)
+
+    def _forget(self, store: Store) -> None:
+        """What others can make us remember, and nobody needs any more."""
+        store.journal.forget_old_epochs()
+        store.records.trim_outcomes(MAX_OUTCOMES)
+        self._readers.tidy(store, self._uptime.ms(), round(self._journal.keep_for_s * 1000))
 
     def _prune(self, store: Store) -> int:
         keep_ms = round(self._journal.keep_for_s * 1000)

@@ -49,13 +49,19 @@ from kos_edge.transport.coap import (
     Response,
 )
 from kos_edge.transport.session import Session
+from kos_edge.transport.surface import Limiter
 
 KLP_PATH = "/klp"
 SYNC_PATH = "/sync"
 TRUST_PATH = "/trust"
 ANSWER_TOPIC = "kos.answer."  # answers to a command travel where the command was allowed
 WAIT_MS = 1_000  # how long a sender rests when the disk takes nothing
-MAX_PENDING = 256  # shipments between arrival and commit; beyond, the sender is asked to wait
+MAX_PENDING = 256  # shipments between arrival and commit; beyond, whoever has many of them is asked to wait
+FAIR_PENDING = 16  # of one member: so many are taken although others have filled the room
+MOST_PENDING = 1_024  # of all, and then everybody waits
+TRUST_RATE, TRUST_BURST = 100.0, 8_192.0  # of what one member may have checked of POST /trust, see below:
+# a thousand requests at once, as after years apart, and then about one signature in 30 ms
+TRUST_COST, TRUST_COST_BYTES = 8.0, 128  # of a request, and one more for so many bytes
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +90,8 @@ class Inbound:
         self._volatile = VolatileIntake()
         self._cut_off = cut_off
         self._save = save
-        self._pending = 0
+        self._pending: Counter[bytes] = Counter()
+        self._trust_budget = Limiter(TRUST_RATE, TRUST_BURST)
         self.counters: Counter[str] = Counter()
 
     async def answer(self, session: Session, request: Request) -> Response:
@@ -109,10 +116,11 @@ class Inbound:
 
     async def _ship(self, peer: Membership, body: bytes, room: int) -> bytes:
         began = self._clock.monotonic()
-        if self._pending >= MAX_PENDING:
+        if self._is_too_much(peer.kid):
+            self.counters["told to wait"] += 1
             return encode_answer(Answer((), wait_ms=WAIT_MS))
         parcels = decode_ship(body)
-        self._pending += 1
+        self._pending[peer.kid] += 1
         try:
             found = await self._writer.aside(lambda: self._check(parcels))
             intake = await self._take_in(found.packs)
@@ -120,7 +128,9 @@ class Inbound:
             log.warning("nothing is taken from %s: %s", peer.name, error)
             return encode_answer(Answer((), wait_ms=WAIT_MS))
         finally:
-            self._pending -= 1
+            self._pending[peer.kid] -= 1
+            if not self._pending[peer.kid]:
+                del self._pending[peer.kid]
         delay = round((self._clock.monotonic() - began) * 1e6)
         barred = dict.fromkeys([*found.quarantined, *(pack.stream.source for pack, _ in intake.forks)])
         answer = Answer(
@@ -130,6 +140,11 @@ class Inbound:
             quarantined=tuple(barred),
         )
         return encode_answer(answer, room)
+
+    def _is_too_much(self, kid: bytes) -> bool:
+        """Whether one more shipment of this member has to wait: others have their share, whoever sends most."""
+        pending = self._pending.total()
+        return pending >= MOST_PENDING or (pending >= MAX_PENDING and self._pending[kid] >= FAIR_PENDING)
 
     def _check(self, parcels: list[Parcel]) -> _Checked:
         """What may come in, and which sources may not; beside the loop, for signatures take their time."""
@@ -257,6 +272,10 @@ class Inbound:
 
     async def _tell(self, peer: Membership, body: bytes, room: int) -> bytes:
         before = self._trust.shut_out
+        cost = TRUST_COST + len(body) // TRUST_COST_BYTES
+        if not self._trust_budget.allow(peer.kid.hex(), self._clock.monotonic(), cost):
+            self.counters["trust withheld"] += 1
+            raise Unavailable("this member has had enough checked for now")
         try:
             answer = self._trust.news_for(body)
         finally:  # what was good before a fault in the rest is in force, on disk or not

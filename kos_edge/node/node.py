@@ -41,6 +41,7 @@ from kos_edge.node.listening import carriers_for, port_of
 from kos_edge.node.numbering import Numbering
 from kos_edge.node.peers import Peers
 from kos_edge.node.publisher import Limits, Publisher, Sealer, Terms
+from kos_edge.node.readers import Readers
 from kos_edge.node.settling import Settling
 from kos_edge.node.statedir import StateDir
 from kos_edge.node.trust import Trust
@@ -228,7 +229,9 @@ class Node:
             self.clock, self.uptime, self.trust, self.publisher, self.feed, self.settling, self.writer
         )
         self.host = Host(self.bus, self._agents, worker=self._worker, watchdog=self._threaded)
-        self.housekeeping = Housekeeping(self.writer, self.trust, self.uptime, self.config.journal)
+        self.housekeeping = Housekeeping(
+            self.writer, self.trust, self.uptime, self.config.journal, Readers(self.feed.present)
+        )
         self.mdns: Mdns | None = None
         if self.config.network.mdns and carriers is None and not self._quiet:
             self.mdns = Mdns(self._heard, named=self.config.network.interfaces)

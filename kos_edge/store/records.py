@@ -50,6 +50,14 @@ class Records:
         """The reader `name` is done with everything up to the entry `pack`."""
         self._database.execute(sql.CURSOR_PUT, (name, pack))
 
+    def cursors(self) -> list[str]:
+        """The names of all readers that have a cursor."""
+        return [name for (name,) in self._database.execute(sql.CURSOR_NAMES)]
+
+    def forget_cursor(self, name: str) -> None:
+        """The reader `name` is gone for good."""
+        self._database.execute(sql.CURSOR_DELETE, (name,))
+
     def bury(self, letter: Dead) -> None:
         """Keep a dead letter."""
         self._database.execute(
@@ -87,3 +95,10 @@ class Records:
     def forget_outcomes(self, before_ms: int) -> None:
         """Drop outcomes older than `before_ms`."""
         self._database.execute(sql.OUTCOME_PRUNE, (before_ms,))
+
+    def trim_outcomes(self, most: int) -> int:
+        """Drop the oldest outcomes beyond `most`; how many went."""
+        count = int(self._database.execute(sql.OUTCOME_COUNT).fetchone()[0])
+        if count > most:
+            self._database.execute(sql.OUTCOME_TRIM, (count - most,))
+        return max(0, count - most)

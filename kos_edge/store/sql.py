@@ -113,10 +113,14 @@ CURSOR_GET = "SELECT pack FROM cursor WHERE name = ?"
 CURSOR_PUT = (
     "INSERT INTO cursor (name, pack) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET pack = excluded.pack"
 )
+CURSOR_NAMES = "SELECT name FROM cursor ORDER BY name"
+CURSOR_DELETE = "DELETE FROM cursor WHERE name = ?"
 CURSOR_LEAST = "SELECT min(pack) FROM cursor"
 
 OUTCOME_GET = "SELECT value FROM outcome WHERE id = ?"
 OUTCOME_PUT = "INSERT OR REPLACE INTO outcome (id, at, value) VALUES (?, ?, ?)"
+OUTCOME_COUNT = "SELECT count(*) FROM outcome"
+OUTCOME_TRIM = "DELETE FROM outcome WHERE id IN (SELECT id FROM outcome ORDER BY at LIMIT ?)"
 OUTCOME_PRUNE = "DELETE FROM outcome WHERE at < ?"
 
 RECORDS = "SELECT key, value FROM record WHERE kind = ? ORDER BY key"

@@ -48,17 +48,17 @@ class Limiter:
         self._rate, self._burst, self._hosts = rate, burst, hosts
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def allow(self, host: str, now: float) -> bool:
-        """Whether one more is within bounds; counts it if so."""
+    def allow(self, host: str, now: float, cost: float = 1.0) -> bool:
+        """Whether one more of this cost is within bounds; counts it if so."""
         bucket = self._buckets.pop(host, None) or _Bucket(self._burst, now)
         bucket.left = min(self._burst, bucket.left + (now - bucket.at) * self._rate)
         bucket.at = now
         self._buckets[host] = bucket
         if len(self._buckets) > self._hosts:
             self._buckets.popitem(last=False)
-        if bucket.left < 1:
+        if bucket.left < cost:
             return False
-        bucket.left -= 1
+        bucket.left -= cost
         return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,10 @@ from kos_edge.delivery.wire import Answer, Parcel, Receipt, encode_answer, encod
 from kos_edge.errors import Unavailable
 from kos_edge.klp import cbor
 from kos_edge.klp.pack import Position
-from kos_edge.node.inbound import KLP_PATH, TRUST_PATH
+from kos_edge.node.inbound import KLP_PATH, MAX_PENDING, TRUST_PATH
 from kos_edge.testing import in_virtual_time
 from kos_edge.transport.address import Address
-from kos_edge.transport.coap import POST, Request
+from kos_edge.transport.coap import CHANGED, POST, SERVICE_UNAVAILABLE, Request
 from kos_edge.transport.memory import PORT
 from kos_edge.transport.oscore import MAX_FAILURES
 from tests.node.world import Machine, World
@@ -141,3 +143,38 @@ async def test_keys_that_are_nearly_worn_out_are_replaced_while_the_session_work
         await edge.publish("air.temperature", 2)
         await world.drained(edge)
         assert await hub.values() == [1, 2]
+
+
+@in_virtual_time
+async def test_a_member_that_fills_the_room_for_shipments_leaves_others_their_share(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge, enemy = await world.member(hub, "edge"), await world.member(hub, "enemy")
+        hub.node.inbound._pending[enemy.kid] = MAX_PENDING
+        await edge.publish("air.temperature", 1, 2)
+        await world.drained(edge, within=1.0)
+        await enemy.publish("air.temperature", 3)
+        await asyncio.sleep(5)
+        assert enemy.node.writer.store.outbox.usage.messages == 1
+        assert hub.node.inbound.counters["told to wait"] > 0
+        del hub.node.inbound._pending[enemy.kid]
+        await world.drained(enemy)
+        assert await hub.values() == [1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_member_that_has_signatures_checked_in_a_loop_is_told_to_come_later(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge, enemy = await world.member(hub, "edge"), await world.member(hub, "enemy")
+        session = enemy.node.peers.links[hub.kid].session
+        body = enemy.node.trust.news_request([hub.membership.cwt])
+        codes = Counter[int]()
+        for _ in range(1_500):
+            codes[(await session.request(Request(POST, TRUST_PATH, body), confirmable=True)).code] += 1
+        assert codes[CHANGED] > 500, "as after years apart"
+        assert codes[SERVICE_UNAVAILABLE] > 100
+        assert hub.node.inbound.counters["trust withheld"] == codes[SERVICE_UNAVAILABLE]
+        other = edge.node.peers.links[hub.kid].session
+        assert (await other.request(Request(POST, TRUST_PATH, body), confirmable=True)).code == CHANGED
+        assert hub.linked(edge, enemy)

@@ -11,7 +11,7 @@ from kos_edge.delivery import position
 from kos_edge.discovery import sightings
 from kos_edge.klp import cbor
 from kos_edge.mesh import revocation, roster
-from kos_edge.node import peers
+from kos_edge.node import housekeeping, inbound, peers
 from kos_edge.store import journal
 from kos_edge.transport import blockwise, exchange, framing, gate, links, oscore, repeats, surface, tcp
 
@@ -49,6 +49,9 @@ TEXT = (Path(__file__).parents[2] / "docs" / "protocol" / "bounds.md").read_text
         f"| messages read from a connection at a time | {framing.TURN} |",
         f"| {exchange.MAX_APART}, {exchange.MAX_APART_PER_PEER} of one address |",
         f"| bytes that wait on a connection it does not read | {tcp.MAX_QUEUE >> 20} MiB |",
+        f"| {inbound.MAX_PENDING}, then whoever has {inbound.FAIR_PENDING}; {inbound.MOST_PENDING:,} of all |",
+        f"then {inbound.TRUST_RATE / inbound.TRUST_COST:.0f} a second |",
+        f"| outcomes of its commands | {housekeeping.MAX_OUTCOMES:,} of all, 24 hours |",
         f"| CBOR items of one message | {cbor.MAX_ITEMS:,} |",
         f"| {revocation.MAX_PER_ISSUER:,} of an issuer, {revocation.MAX_ISSUERS} issuers; "
         f"{roster.MAX_MEMBERS:,} members |",
