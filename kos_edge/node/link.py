@@ -238,7 +238,8 @@ class Link:
     async def _offer(self, part: list[Owed]) -> bool:
         offers = tuple(Offer(o.stream, o.first, o.last) for o in part)
         body = encode_sync(Sync(offers, self._writer.store.outbox.epoch))
-        synced = decode_synced(await self._ask(SYNC_PATH, body))
+        answer = decode_synced(await self._ask(SYNC_PATH, body))
+        synced = await self._numbering.believed(self.peer, answer)
         await self._settle(self.courier.on_receipts(self._entitled(synced.receipts)))
         for o in part:
             self._loaded.pop(o.stream, None)

@@ -6,12 +6,16 @@ holds more, another life of this key has gone on from here: this node opens an e
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from kos_edge.delivery.wire import End, Synced
+from kos_edge.errors import KosError
 from kos_edge.klp.pack import Stream
+from kos_edge.klp.stream import MAX_SEQ
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
 from kos_edge.node.settling import Settling
@@ -26,6 +30,10 @@ here, and must not be able to use the numbers up."""
 
 MAX_JUMPS = 16
 """Jumps of one process: two devices with one key would else chase each other for ever."""
+
+AGREED = (
+    "agreed"  # in the store: the newest epoch of this node in which some peer held no more than it knew of
+)
 
 _COUNTER_BIT = 32  # an epoch is a counter of starts above 32 random bits
 
@@ -50,6 +58,22 @@ class Numbering:
         self.jumps = 0
         self.renumbered = 0
         self.warning = ""
+
+    async def believed(self, peer: Membership, synced: Synced) -> Synced:
+        """What may be settled of a comparison: where this node is behind, not the word that an epoch is long over.
+
+        The peer may have forgotten which epochs those were, and one that was opened here since the copy was made is
+        then no other to it: nobody has what was sealed in it.
+        """
+        ends, above, agreed = await self._writer.read(lambda store: self._stand(store, peer, synced))
+        if ends or above:
+            kept = tuple(r for r in synced.receipts if r.held < MAX_SEQ or r.stream.epoch <= agreed)
+            return replace(synced, receipts=kept)
+        epoch = self._writer.store.outbox.epoch
+        if agreed != epoch:
+            with contextlib.suppress(KosError):  # the next comparison says the same
+                await self._writer.run(lambda store: store.database.put(AGREED, epoch.to_bytes(8, "big")))
+        return synced
 
     async def compare(self, peer: Membership, synced: Synced, offered: Collection[Stream]) -> bool:
         """Take what the peer says of our positions; True where this node was behind and has jumped ahead.
@@ -120,6 +144,11 @@ class Numbering:
             if end.epoch <= most and is_in(peer, end.audience) and self._is_beyond(store, end)
         ]
         return ends, synced.epoch if store.outbox.epoch < synced.epoch <= most else 0
+
+    def _stand(self, store: Store, peer: Membership, synced: Synced) -> tuple[list[End], int, int]:
+        """What `_beyond` says, and the epoch in which a peer last held no more than this node knew of."""
+        agreed = store.database.get(AGREED)
+        return (*self._beyond(store, peer, synced), int.from_bytes(agreed, "big") if agreed else 0)
 
     def _is_beyond(self, store: Store, end: End) -> bool:
         row = store.streams.find(self._stream(end))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kos_edge.delivery.position import KEPT_EPOCHS
 from kos_edge.klp.pack import Boundary, Position
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
@@ -108,6 +109,39 @@ async def test_a_backlog_from_before_the_copy_is_not_delivered_twice(tmp_path: P
         await edge.publish("air.temperature", 51)
         await world.drained(edge)
         assert await hub.values() == list(range(52))
+
+
+@in_virtual_time
+async def test_what_it_accepts_in_an_epoch_that_the_hub_takes_for_long_over_arrives_too(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        await edge.publish("air.temperature", 1)
+        await world.drained(edge)
+        copy = await copied(edge)
+        for value in range(2, 2 + 2 * KEPT_EPOCHS):
+            await edge.publish("air.temperature", value)
+            await world.drained(edge)
+            await edge.kill()
+            await edge.start()
+        own = (hub.kid,)
+        await hub.node.writer.run(lambda store: store.journal.prune(2**60, 0, 1, own, 1_000))
+        assert await hub.node.writer.run(lambda store: store.journal.forget_old_epochs()) > 0
+        await edge.kill()
+        shutil.rmtree(edge.state)
+        shutil.copytree(copy, edge.state)
+        world.isolate(edge)
+        for value in (100, 101):
+            await edge.start()
+            await edge.publish("air.temperature", value)
+            await edge.kill()
+        world.network.heal()
+        await edge.start()
+        await edge.publish("air.temperature", 102)
+        await world.drained(edge)
+        assert (await hub.values())[-3:] == [100, 101, 102]
 
 
 @in_virtual_time
