@@ -16,8 +16,6 @@ from kos_edge.control.wire import decode
 from kos_edge.errors import Invalid
 from kos_edge.klp import check, people
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import peek
-from kos_edge.klp.shown import peek_shown
 from kos_edge.node.keyfile import read_key, write_key
 
 FILE_LIMIT = 16 << 20
@@ -90,9 +88,8 @@ def seal(
 @common
 @pass_face
 def inspect(face: Face, file: BinaryIO) -> None:
-    """What is in a pack, or in a message shown alone, as JSON. Its signature is not checked."""
-    data = check.read_bytes(_read(file))
-    found = people.shown_to_json(peek_shown(data)) if data[:1] == b"\x85" else people.pack_to_json(peek(data))
+    """What is in a pack, a tombstone or a message shown alone, as JSON. Its signature is not checked."""
+    found = check.inspect_bytes(check.read_bytes(_read(file)))
     face.answer(found, json.dumps(found, ensure_ascii=False, indent=2))
 
 
@@ -103,7 +100,7 @@ def inspect(face: Face, file: BinaryIO) -> None:
 @common
 @pass_face
 def verify(face: Face, file: BinaryIO, public: bytes | None, mesh: bytes | None) -> int:
-    """Whether a pack is what its source signed; or, for a JSON file of vectors, whether each is as it says.
+    """Whether a pack or a tombstone is what its source signed; or, for a JSON file of vectors, whether each is so.
 
     Exits with 65 where it is not.
     """

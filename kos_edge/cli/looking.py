@@ -57,7 +57,9 @@ def _status_text(report: StatusReport, now: float) -> str:
         f"  peers      {report['peers_connected']} connected, {report['peers_known']} known",
         f"  queue      {queue_text(report['queue'], now)}",
         f"  journal    {counted(journal['messages'], 'message')}, {size(journal['bytes'])}"
-        + (f", since {local_time(journal['oldest_at'])}" if journal["oldest_at"] else ""),
+        + (f", since {local_time(journal['oldest_at'])}" if journal["oldest_at"] else "")
+        + (f"; {journal['dropped']:,} dropped by policy" if journal["dropped"] else "")
+        + (f"; {journal['expired']:,} expired" if journal["expired"] else ""),
     ]
     lines += [f"  agent      {_agent_text(agent)}" for agent in report["agents"]]
     lines += [click.style(f"  warning    {clean(warning)}", fg="red") for warning in report["warnings"]]

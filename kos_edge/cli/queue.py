@@ -19,7 +19,7 @@ from kos_edge.control.reports import DeadLetter
 @common
 @click.pass_context
 def queue(context: click.Context) -> None:
-    """What this node still owes others, by audience and class."""
+    """What this node still owes others, by audience and class. GONE: dropped or expired, a tombstone is on its way."""
     if context.invoked_subcommand is not None:
         return
     face = context.ensure_object(Face)
@@ -32,6 +32,7 @@ def queue(context: click.Context) -> None:
             "durable" if lane["durable"] else "volatile",
             lane["order"],
             f"{lane['messages']:,}",
+            f"{lane['dropped'] + lane['expired']:,}",
             size(lane["bytes"]),
             age(lane["oldest_at"], now),
         )
@@ -39,7 +40,7 @@ def queue(context: click.Context) -> None:
     ]
     text = queue_text(report, now)
     if rows:
-        header = ("FOR", "PRIORITY", "KEPT", "ORDER", "MESSAGES", "SIZE", "OLDEST")
+        header = ("FOR", "PRIORITY", "KEPT", "ORDER", "MESSAGES", "GONE", "SIZE", "OLDEST")
         text += "\n" + columns(rows, header)
     face.answer(report, text)
 

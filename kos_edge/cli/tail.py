@@ -13,6 +13,8 @@ from kos_edge.cli.reach import reach
 from kos_edge.control.reports import Delivered
 from kos_edge.errors import Unavailable, Unknown
 
+TOMBSTONE = "tombstone"
+
 
 @click.command()
 @click.argument("filter", default="#")
@@ -24,7 +26,8 @@ from kos_edge.errors import Unavailable, Unknown
 def tail(face: Face, filter: str, from_start: bool, count: int | None, timeout: float | None) -> None:
     """Messages on topics that fit FILTER (all), a JSON object a line, as they come.
 
-    Each has id, source, name, topic, seq, at, type and body. With --count and --timeout,
+    Each has id, source, name, topic, seq, at, type and body. One of the type tombstone says of a run of numbers that
+    it will never come, and why; it is shown with every FILTER and not counted. With --count and --timeout,
     exits with 75 where fewer came in time. Without a daemon, --from-start shows what is kept.
     """
     came = 0
@@ -36,7 +39,7 @@ def tail(face: Face, filter: str, from_start: bool, count: int | None, timeout: 
             async with aclosing(stream) as messages:
                 async for message in messages:
                     print_message(message)
-                    came += 1
+                    came += message["type"] != TOMBSTONE
                     if came == count:
                         return
         if count is not None:

@@ -75,11 +75,13 @@ class Board:
         self._rows: dict[tuple[str, str, str], _Row] = {}
 
     def take(self, message: Delivered, now: float) -> None:
-        """Put a message on the board; an object of numbers takes a row for each of its fields."""
-        body = message["body"]
+        """Put a message on the board; an object of numbers takes a row for each of its fields. Not a tombstone."""
+        topic, body = message["topic"], message["body"]
+        if topic is None:
+            return
         fields = body.items() if isinstance(body, dict) and body else [("", body)]
         for name, value in fields:
-            row = self._rows.setdefault((message["topic"], message["source"], name), _Row(message, now))
+            row = self._rows.setdefault((topic, message["source"], name), _Row(message, now))
             row.latest, row.came = message, now
             row.count += 1
             if isinstance(value, int | float) and not isinstance(value, bool):

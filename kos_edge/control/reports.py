@@ -39,7 +39,7 @@ class AgentReport(TypedDict):
 
 
 class LaneReport(TypedDict):
-    """What is owed on one kind of stream of the outbox."""
+    """What is owed on one kind of stream of the outbox; `dropped` and `expired`: what only a tombstone is left of."""
 
     audience: str
     priority: str
@@ -47,6 +47,8 @@ class LaneReport(TypedDict):
     order: Literal["in-order", "fresh-first"]
     messages: int
     bytes: int
+    dropped: int
+    expired: int
     oldest_at: str | None
 
 
@@ -76,9 +78,11 @@ class DeadLetter(TypedDict):
 
 
 class JournalReport(TypedDict):
-    """What this node has received or kept."""
+    """What this node has received or kept; `dropped` and `expired`: what it knows will never come."""
 
     messages: int
+    dropped: int
+    expired: int
     bytes: int
     oldest_at: str | None
     limit_bytes: int
@@ -112,6 +116,8 @@ class TrafficReport(TypedDict):
     refused: int
     commits: int
     settled: int
+    dropped: int
+    expired: int
     received: int
     duplicates: int
     invalid: int
@@ -265,12 +271,16 @@ class Delivered(TypedDict):
     `name` is the source's name in the mesh, `type` the payload's type (``data``, ``intent``, ...), `unit`
     that of a reading, or one for each field of it. `standing` is there where the source is revoked or in quarantine:
     the message is kept, and was handed to no handler since.
+
+    With the type ``tombstone`` it is a run of numbers that will never come: `id` and `seq` are those of the first,
+    `body` has `first`, `last`, `count` and the `reason` (``dropped by policy``, ``expired``, ...), `at` is when it
+    became known here, and `topic` is null, for nobody knows any more.
     """
 
     id: str
     source: str
     name: str | None
-    topic: str
+    topic: str | None
     seq: int
     at: str | None
     type: str

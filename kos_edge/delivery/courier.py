@@ -278,7 +278,7 @@ class Courier:
                 self.window.on_loss(now)
 
     def _put_off(self, load: Load, now: float) -> None:
-        untaken = self._untaken.setdefault((load.stream, load.first), _Untaken(None, 0, now))
+        untaken = self._untaken.setdefault((load.stream, load.last), _Untaken(None, 0, now))
         untaken.load = load
         untaken.due = now + min(UNTAKEN_LEAST_S * 2**untaken.times, UNTAKEN_MOST_S)
         untaken.times = min(untaken.times + 1, 16)
@@ -308,5 +308,5 @@ class Courier:
         return receipt is not None and receipt.covers(load.first, load.last)
 
     def _forget(self, load: Load) -> None:
-        self._untaken.pop((load.stream, load.first), None)
+        self._untaken.pop((load.stream, load.last), None)
         self._lanes.forget(load)

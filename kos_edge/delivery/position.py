@@ -3,6 +3,9 @@
 A *lane* is (source, audience, class): the epochs of one lane follow each other. Within an epoch packs are held in
 order of their sequence numbers; a pack that comes early waits *ahead* of the gap. The first pack of an epoch names
 the end of the epoch before it, so the receiver knows whether that one is complete.
+
+A tombstone stands in the place of packs that are gone. Its bounds may grow while it waits at its source, so of its
+run only the *gaps* count: what is held already stays.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from enum import Enum
 
 from kos_edge.delivery.wire import MAX_RANGES
 from kos_edge.klp.pack import Boundary, Header, Link
+from kos_edge.klp.tombstone import Tombstone
 
 AHEAD_LIMIT = 4096  # sequence numbers beyond `held`; protocol.md 6
 OPEN_EPOCHS = 8  # incomplete epochs of one lane; protocol.md 6
@@ -40,6 +44,7 @@ class Position:
     held: int = 0
     hash: bytes | None = None
     ahead: dict[int, int] = field(default_factory=dict)  # first sequence -> last sequence
+    gone: set[int] = field(default_factory=set)  # those firsts in `ahead` that are of tombstones
     floor: int = 0  # numbers up to here were settled elsewhere before we came
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
@@ -55,7 +60,28 @@ class Position:
 
     def holds(self, first: int, last: int) -> bool:
         """Whether the pack from `first` to `last` is held, in the journal or ahead of it."""
-        return last <= self.held or self.ahead.get(first) == last
+        return (
+            last <= self.held
+            or self.ahead.get(first) == last
+            or any(start <= first and last <= self.ahead[start] for start in self.gone)
+        )
+
+    def gaps(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The runs from `first` to `last` that are held neither in the journal nor ahead of it."""
+        found: list[tuple[int, int]] = []
+        start = max(first, self.held + 1)
+        for begin in sorted(self.ahead):
+            end = self.ahead[begin]
+            if end < start:
+                continue
+            if begin > last:
+                break
+            if start < begin:
+                found.append((start, begin - 1))
+            start = end + 1
+        if start <= last:
+            found.append((start, last))
+        return found
 
 
 @dataclass(slots=True)
@@ -143,7 +169,40 @@ class Lane:
             return Verdict.AHEAD
         if not self.chained:
             return Verdict.NEXT
-        link = header.prev
+        return self._follows(position, first, header.prev)
+
+    def judge_tombstone(self, tombstone: Tombstone) -> Verdict:
+        """What to do with a verified tombstone. Changes nothing.
+
+        It may begin before what is held ends, and cover what is: only what it contradicts is a fork.
+        """
+        first, last = tombstone.first, tombstone.last
+        if tombstone.stream.epoch <= self.floor:
+            return Verdict.DUPLICATE
+        position = self.epochs.get(tombstone.stream.epoch)
+        if position is None:
+            if len(self.open_epochs()) >= OPEN_EPOCHS:
+                return Verdict.NOT_NOW
+            position = Position()
+        if last == position.held and position.hash not in (None, tombstone.chain_hash):
+            return Verdict.FORK
+        if not position.gaps(first, last):
+            return Verdict.DUPLICATE
+        if first > position.held + 1:
+            return Verdict.NOT_NOW if last > position.held + AHEAD_LIMIT else Verdict.AHEAD
+        if first <= position.held:
+            return Verdict.NEXT
+        return self._follows(position, first, tombstone.prev)
+
+    def judge_gap(self, tombstone: Tombstone, first: int) -> Verdict:
+        """What to do with a gap in the run of a tombstone that was kept ahead from `first` on."""
+        position = self.position(tombstone.stream.epoch)
+        if first != tombstone.first or first <= position.held:
+            return Verdict.NEXT
+        return self._follows(position, first, tombstone.prev)
+
+    def _follows(self, position: Position, first: int, link: Link) -> Verdict:
+        """Whether what begins right after what is held, and names `link` as before it, is next."""
         if isinstance(link, Boundary):
             if first != 1:
                 return Verdict.FORK
@@ -167,15 +226,30 @@ class Lane:
         position.ahead.pop(first, None)
         position.held, position.hash = last, chain_hash
 
-    def keep_ahead(self, epoch: int, first: int, last: int) -> None:
-        """The pack was kept beside the journal."""
-        self.position(epoch).ahead[first] = last
+    def bury(self, epoch: int, last: int, chain_hash: bytes | None) -> None:
+        """Numbers up to `last` are gone: move on. `chain_hash` is None where the run of the tombstone goes on."""
+        position = self.position(epoch)
+        position.held, position.hash = last, chain_hash
+
+    def keep_ahead(self, epoch: int, first: int, last: int, *, gone: bool = False) -> None:
+        """The pack, or with `gone` a gap in the run of a tombstone, was kept beside the journal."""
+        position = self.position(epoch)
+        position.ahead[first] = last
+        if gone:
+            position.gone.add(first)
+
+    def let_go(self, epoch: int, first: int) -> int:
+        """What was kept beside the journal from `first` on is there no more. Its last number."""
+        position = self.position(epoch)
+        position.gone.discard(first)
+        return position.ahead.pop(first)
 
     def ready(self) -> list[tuple[int, int]]:
-        """(epoch, first) of packs kept ahead whose gap may be filled now; judge them again to be sure."""
+        """(epoch, first) of what was kept ahead and may be next now; judge it again to be sure."""
         found = []
         for epoch in sorted(self.epochs):
             position = self.epochs[epoch]
             if position.held + 1 in position.ahead:
                 found.append((epoch, position.held + 1))
+            found += [(epoch, first) for first in sorted(position.gone) if first <= position.held]
         return found

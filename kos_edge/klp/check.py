@@ -1,8 +1,8 @@
-"""What `klp verify` says: whether a pack, a message shown alone or a vector is what it claims, or why not.
+"""What `klp verify` says: whether a pack, a tombstone, a message shown alone or a vector is what it claims, or why not.
 
 A vector file is a JSON object, or a list of them, with `name`, `kind`, `hex`, `valid` and what a kind needs:
 
-- `pack`, `shown`: `public`, the raw key of the source, and `mesh`;
+- `pack`, `shown`, `tombstone`: `public`, the raw key of the source, and `mesh`;
 - `cose`: `public`, `typ` and `external_aad`;
 - `cbor`: nothing more.
 """
@@ -17,8 +17,9 @@ from typing import Any
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, cose, jsonform, people
 from kos_edge.klp.message import Malformed
-from kos_edge.klp.pack import unseal
-from kos_edge.klp.shown import unseal_shown
+from kos_edge.klp.pack import peek, unseal
+from kos_edge.klp.shown import peek_shown, unseal_shown
+from kos_edge.klp.tombstone import is_tombstone, peek_tombstone, unseal_tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,12 @@ class Verdict:
 
 
 def verify_bytes(data: bytes, public: bytes, mesh: bytes, *, name: str = "") -> Verdict:
-    """The verdict on a pack or a message shown alone, given as its bytes."""
+    """The verdict on a pack, a tombstone or a message shown alone, given as its bytes."""
+    found: list[Any] = []
     try:
-        if data[:1] == b"\x85":
+        if is_tombstone(data):
+            decoded = people.tombstone_to_json(unseal_tombstone(data, public, mesh))
+        elif is_shown(data):
             shown = unseal_shown(data, public, mesh)
             found = [shown.message()]
             decoded = people.shown_to_json(shown)
@@ -59,6 +63,18 @@ def verify_bytes(data: bytes, public: bytes, mesh: bytes, *, name: str = "") -> 
     return Verdict(name, True, notes=notes, decoded=decoded)
 
 
+def inspect_bytes(data: bytes) -> dict[str, Any]:
+    """What is in a pack, a tombstone or a message shown alone, as JSON; no signature is checked."""
+    if is_tombstone(data):
+        return people.tombstone_to_json(peek_tombstone(data))
+    return people.shown_to_json(peek_shown(data)) if is_shown(data) else people.pack_to_json(peek(data))
+
+
+def is_shown(data: bytes) -> bool:
+    """Whether these bytes begin as a message shown alone does: with an array of five."""
+    return data[:1] == b"\x85"
+
+
 def check_vector(vector: Any) -> Verdict:
     """The verdict on one vector; Invalid if the vector itself cannot be read."""
     if not isinstance(vector, dict) or not isinstance(vector.get("name"), str):
@@ -67,7 +83,7 @@ def check_vector(vector: Any) -> Verdict:
     if expected not in (True, False):
         raise Invalid(f"vector {name}: 'valid' is true or false")
     data = _hex(vector, "hex")
-    if kind in ("pack", "shown"):
+    if kind in ("pack", "shown", "tombstone"):
         verdict = verify_bytes(data, _hex(vector, "public"), _hex(vector, "mesh"), name=name)
     elif kind == "cose":
         verdict = _check_cose(vector, data)

@@ -58,7 +58,7 @@ class Header:
     def __post_init__(self) -> None:
         if not 1 <= self.first <= MAX_SEQ:
             raise Invalid("a sequence number is from 1 to 2^63 - 1")
-        _check_link(self)
+        check_link(self.stream, self.first, self.prev)
         if not _is_within(self.mono_ms, MAX_MS):
             raise Invalid("the monotonic time of a pack is from 0 to 2^53 - 1 ms")
         if (self.wall_ms is None) != (self.uncertainty_ms is None):
@@ -80,7 +80,7 @@ class Header:
                 stream.cls.code,
                 stream.epoch,
                 self.first,
-                _link_to_wire(self.prev),
+                link_to_wire(self.prev),
                 self.mono_ms,
                 self.wall_ms,
                 self.uncertainty_ms,
@@ -102,15 +102,15 @@ class Header:
         if type(topics) is not list or any(type(name) is not str for name in topics):
             raise Invalid("the topic table of a pack is a list of texts")
         stream = Stream(source, audience_from_wire(audience), Class.from_code(code), epoch)
-        return cls(stream, first, _link_from_wire(prev), mono_ms, wall_ms, uncertainty_ms, tuple(topics))
+        return cls(stream, first, link_from_wire(prev), mono_ms, wall_ms, uncertainty_ms, tuple(topics))
 
 
-def _check_link(header: Header) -> None:
-    prev, stream = header.prev, header.stream
+def check_link(stream: Stream, first: int, prev: Link) -> None:
+    """Invalid unless `prev` may stand before the number `first` of this stream."""
     if not stream.cls.durable:
         if prev is not None:
             raise Invalid("a volatile stream has no chain")
-    elif header.first > 1:
+    elif first > 1:
         if type(prev) is not bytes or len(prev) != CHAIN_BYTES:
             raise Invalid("a pack of a durable stream names the one before it by 16 bytes")
     elif isinstance(prev, Boundary):
@@ -122,6 +122,23 @@ def _check_link(header: Header) -> None:
         raise Invalid("the first pack of an epoch names the last of the epoch before, or nothing")
 
 
+def link_to_wire(prev: Link) -> Any:
+    """What comes before a pack, as on the wire."""
+    return [prev.epoch, prev.seq, prev.chain_hash] if isinstance(prev, Boundary) else prev
+
+
+def link_from_wire(wire: Any) -> Link:
+    """What comes before a pack, from the wire; whether it may stand there is asked of `check_link`."""
+    if wire is None or type(wire) is bytes:
+        return wire
+    if type(wire) is not list or len(wire) != 3:
+        raise Invalid("what comes before a pack is null, 16 bytes, or epoch, sequence and 16 bytes")
+    epoch, seq, chain_hash = wire
+    if type(epoch) is not int or type(seq) is not int or type(chain_hash) is not bytes:
+        raise Invalid("what comes before an epoch is epoch, sequence and 16 bytes")
+    return Boundary(epoch, seq, chain_hash)
+
+
 def _check_table(topics: tuple[str, ...]) -> None:
     if not 1 <= len(topics) <= MAX_COUNT or len(set(topics)) != len(topics):
         raise Invalid("the topic table of a pack has each of its topics once, and at least one")
@@ -131,18 +148,3 @@ def _check_table(topics: tuple[str, ...]) -> None:
 
 def _is_within(value: Any, most: int) -> bool:
     return type(value) is int and 0 <= value <= most
-
-
-def _link_to_wire(prev: Link) -> Any:
-    return [prev.epoch, prev.seq, prev.chain_hash] if isinstance(prev, Boundary) else prev
-
-
-def _link_from_wire(wire: Any) -> Link:
-    if wire is None or type(wire) is bytes:
-        return wire
-    if type(wire) is not list or len(wire) != 3:
-        raise Invalid("what comes before a pack is null, 16 bytes, or epoch, sequence and 16 bytes")
-    epoch, seq, chain_hash = wire
-    if type(epoch) is not int or type(seq) is not int or type(chain_hash) is not bytes:
-        raise Invalid("what comes before an epoch is epoch, sequence and 16 bytes")
-    return Boundary(epoch, seq, chain_hash)

@@ -59,6 +59,11 @@ class Pack:
         return self.header.stream
 
     @property
+    def prev(self) -> Link:
+        """What its header names as before it."""
+        return self.header.prev
+
+    @property
     def count(self) -> int:
         """Slots, with those whose message was taken out."""
         return len(self.slots)

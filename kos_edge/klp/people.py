@@ -19,6 +19,7 @@ from kos_edge.klp.pack import Pack
 from kos_edge.klp.packer import seal
 from kos_edge.klp.shown import Shown
 from kos_edge.klp.stream import Class, Position, Priority, Stream
+from kos_edge.klp.tombstone import Tombstone
 
 DURABILITY = {True: "durable", False: "volatile"}
 ORDER = {False: "in-order", True: "fresh-first"}
@@ -88,6 +89,23 @@ def shown_to_json(shown: Shown, *, namespace: str = DEFAULT_NAMESPACE) -> dict[s
     return {
         "pack": _header_to_json(shown.header, namespace) | {"count": shown.count},
         "messages": [message_to_json(shown.header, shown.seq, shown.message(), namespace=namespace)],
+    }
+
+
+def tombstone_to_json(tombstone: Tombstone, *, namespace: str = DEFAULT_NAMESPACE) -> dict[str, Any]:
+    """A tombstone: which numbers of which stream are gone, and why."""
+    return {
+        "tombstone": {
+            "version": 1,
+            **_stream_to_json(tombstone.stream, namespace),
+            "first": tombstone.first,
+            "last": tombstone.last,
+            "count": tombstone.count,
+            "reason": tombstone.reason.name.lower(),
+            "prev": _link_to_json(tombstone.prev),
+            "chain_hash": tombstone.chain_hash.hex(),
+            "bytes": len(tombstone.raw),
+        }
     }
 
 
@@ -175,18 +193,23 @@ def _timed(draft: Draft, wall_ms: int | None) -> Message:
 
 
 def _header_to_json(header: Header, namespace: str) -> dict[str, Any]:
-    stream = header.stream
     return {
         "version": 1,
-        "source": kid_text(stream.source, namespace),
-        **_class_to_json(stream),
-        "epoch": f"{stream.epoch:016x}",
+        **_stream_to_json(header.stream, namespace),
         "first": header.first,
         "prev": _link_to_json(header.prev),
         "mono_ms": header.mono_ms,
         "wall": _time_to_json(header.wall_ms),
         "uncertainty_ms": header.uncertainty_ms,
         "topics": list(header.topics),
+    }
+
+
+def _stream_to_json(stream: Stream, namespace: str) -> dict[str, Any]:
+    return {
+        "source": kid_text(stream.source, namespace),
+        **_class_to_json(stream),
+        "epoch": f"{stream.epoch:016x}",
     }
 
 

@@ -18,6 +18,9 @@ from kos_edge.clock import Clock
 from kos_edge.delivery.wire import Reason
 from kos_edge.errors import KosError
 from kos_edge.klp.pack import Message, Pack, Position, Stream, encode_message
+from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.sealed import Sealed
+from kos_edge.klp.tombstone import Tombstone
 from kos_edge.klp.topic import check_filter, matches
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.packs import Entry
@@ -44,6 +47,19 @@ class Heard:
     delivery: Delivery
     pack: Pack
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A run of numbers of which a tombstone says that they will never come; `at` is when that was kept here."""
+
+    entry: int
+    stream: Stream
+    source_name: str
+    first: int
+    last: int
+    reason: Removal
+    at: float | None
 
 
 class Feed:
@@ -83,10 +99,15 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
+    def forget(self, stream: Stream) -> None:
+        """Packs of this stream have become tombstones: read them anew."""
+        for ident in [ident for ident, entry in self._cache.items() if entry.pack.stream == stream]:
+            del self._cache[ident]
+
     def push(self, pack: Pack) -> None:
         """A volatile pack: for whoever listens now."""
         self.volatile_serial += 1
-        entry = Entry(VOLATILE_ID, pack, self._uptime.wall_ms() or 0, 0)
+        entry = Entry(VOLATILE_ID, pack, pack.first, pack.last, self._uptime.wall_ms() or 0, 0)
         self._volatile.append((self.volatile_serial, entry))
         self.announce()
 
@@ -119,7 +140,9 @@ class Feed:
             self._cache.popitem(last=False)
 
     def heard(self, entry: Entry) -> Iterator[Heard]:
-        """The readable messages of an entry, with those that have expired left out."""
+        """The readable messages of an entry, with those that have expired left out; none of a tombstone."""
+        if isinstance(entry.pack, Tombstone):
+            return
         header = entry.pack.header
         for seq, item in entry.pack.messages():
             if not isinstance(item, Message):
@@ -149,8 +172,23 @@ class Feed:
         since = 0.0 if wall is None or not entry.at else max(0, wall - entry.at) / 1000
         return message.ttl_s + message.offset_ms / 1000 - (entry.age_ms or 0) / 1000 - since
 
+    def missing(self, entry: Entry) -> Missing | None:
+        """What a tombstone says; None for an entry that is none."""
+        tombstone = entry.pack
+        if not isinstance(tombstone, Tombstone):
+            return None
+        name = self._name_of(tombstone.stream.source)
+        at = entry.at / 1000 if entry.at else None
+        return Missing(entry.id, tombstone.stream, name, entry.first, entry.last, tombstone.reason, at)
+
     async def messages(self, after: int, *, follow: bool) -> AsyncIterator[Heard]:
         """Messages after the entry `after`; with `follow` it waits for more, else it ends."""
+        async for found in self.everything(after, follow=follow):
+            if isinstance(found, Heard):
+                yield found
+
+    async def everything(self, after: int, *, follow: bool) -> AsyncIterator[Heard | Missing]:
+        """The same, and in their places the runs that will never come."""
         serial = self.volatile_serial
         while True:
             page = await self.entries(after, serial) if follow else await self._page(after)
@@ -160,6 +198,9 @@ class Feed:
             for entry in page:
                 for heard in self.heard(entry):
                     yield heard
+                missing = self.missing(entry)
+                if missing is not None:
+                    yield missing
                 after = max(after, entry.id)
 
     async def last(self) -> int:
@@ -233,8 +274,10 @@ class Subscriber:
         if follows and not any(self._wants(entry.pack) for entry in entries):
             self._done = last
 
-    def _wants(self, pack: Pack) -> bool:
+    def _wants(self, pack: Sealed) -> bool:
         """Whether a message of this pack may be for this subscriber: where not, none of them is decoded."""
+        if isinstance(pack, Tombstone):
+            return False
         return any(map(self._matches, pack.header.topics)) and not self._feed.withholds(pack.stream)
 
     def _matches(self, topic: str) -> bool:

@@ -1,15 +1,20 @@
-"""Housekeeping: retention of the journal, and what ages out."""
+"""Housekeeping: retention of the journal, and what ages out of it and of the outbox."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from kos_edge.errors import KosError
+from kos_edge.klp.message import Reason
+from kos_edge.klp.stream import Stream
 from kos_edge.node.readers import Readers
 from kos_edge.node.sections import JournalSection
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
+from kos_edge.store.outbox import Waiting
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 
@@ -26,16 +31,24 @@ log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Lets go of what is delivered and old, in small steps."""
+    """Lets go of what is delivered and old, in small steps. `buried` is told of streams that have new tombstones."""
 
     def __init__(
-        self, writer: Writer, trust: Trust, uptime: Uptime, journal: JournalSection, readers: Readers
+        self,
+        writer: Writer,
+        trust: Trust,
+        uptime: Uptime,
+        journal: JournalSection,
+        readers: Readers,
+        buried: Callable[[Stream], None],
     ) -> None:
         self._writer = writer
         self._trust = trust
         self._uptime = uptime
         self._journal = journal
         self._readers = readers
+        self._buried = buried
+        self.expired = 0
         self._offset_ms = 0
         self._steady_since: int | None = None
 
@@ -48,6 +61,7 @@ class Housekeeping:
                 while gone == BATCH:
                     gone = await self._writer.run(self._prune)
                 await self._writer.run(self._forget)
+                await self._expire()
             except KosError as error:
                 log.warning("nothing can be let go of now: %s", error)
 
@@ -56,6 +70,24 @@ class Housekeeping:
         store.journal.forget_old_epochs()
         store.records.trim_outcomes(MAX_OUTCOMES)
         self._readers.tidy(store, self._uptime.ms(), round(self._journal.keep_for_s * 1000))
+
+    async def _expire(self) -> None:
+        """What waits and whose ttl has run out leaves a tombstone. Ages that nobody knows expire nothing."""
+        now = self._uptime.stamp()
+        found = await self._writer.read(lambda store: store.outbox.expired(now))
+        for stream, packs in found.items():
+            for start in range(0, len(packs), BATCH):
+                gone = await self._writer.run(partial(self._bury, stream, packs[start : start + BATCH]))
+                self.expired += gone
+                if gone:
+                    self._buried(stream)
+                    log.info("%d messages for %s have outlived their ttl", gone, stream.audience)
+
+    def _bury(self, stream: Stream, packs: list[Waiting], store: Store) -> int:
+        mesh = self._trust.mesh
+        if mesh is None:
+            return 0
+        return store.outbox.bury(stream, packs, Reason.EXPIRED, self._trust.key, mesh)
 
     def _prune(self, store: Store) -> int:
         keep_ms = round(self._journal.keep_for_s * 1000)

@@ -31,6 +31,8 @@ from kos_edge.klp.body import Config as ConfigPayload
 from kos_edge.klp.body import Intent
 from kos_edge.klp.pack import Message, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.sealed import peek_sealed
+from kos_edge.klp.tombstone import Tombstone
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import Action
 from kos_edge.node.trust import Trust
@@ -161,7 +163,7 @@ class Inbound:
         if mesh is None or own is None:
             raise Unavailable("this node has left its mesh")
         try:
-            pack = peek(parcel.pack)
+            pack = peek_sealed(parcel.pack)
             if (
                 pack.stream.source in self._trust.own_kids
             ):  # taken in, it would move this node's own numbering back
@@ -175,6 +177,10 @@ class Inbound:
                 self.counters["quarantined"] += 1
                 return None
             pack.verify(source.public, mesh)
+            if isinstance(pack, Tombstone):
+                if not self._trust.is_mine(pack.stream.audience):
+                    raise Invalid("a tombstone for others")
+                return Incoming(pack, parcel.age_ms)
         except Invalid as error:
             self.counters["invalid"] += 1
             log.debug("a pack that breaks a rule: %s", error)
@@ -207,9 +213,9 @@ class Inbound:
     async def _take_in(self, batch: list[Incoming]) -> Intake:
         refusals: dict[Stream, list[Refusal]] = {}
         for item in batch:
-            if item.pack.stream.cls.durable:
-                continue
             pack = item.pack
+            if isinstance(pack, Tombstone) or pack.stream.cls.durable:
+                continue
             refused = refusals.setdefault(pack.stream, [])
             refused += [Refusal(seq, int(reason)) for seq, reason in item.refused.items()]
             if self._volatile.take(pack) and len(item.refused) < pack.count:
@@ -234,7 +240,9 @@ class Inbound:
         for verdict, count in intake.verdicts.items():
             self.counters[verdict.name.lower()] += count
         self.counters["messages"] += intake.messages
-        if intake.messages:
+        for reason, count in intake.gone.items():
+            self.counters[f"gone {reason.name.lower()}"] += count
+        if intake.messages or intake.gone:
             self._arrived(intake.entries)
         if intake.forks:
             await self._prove(intake.forks)

@@ -230,7 +230,12 @@ class Node:
         )
         self.host = Host(self.bus, self._agents, worker=self._worker, watchdog=self._threaded)
         self.housekeeping = Housekeeping(
-            self.writer, self.trust, self.uptime, self.config.journal, Readers(self.feed.present)
+            self.writer,
+            self.trust,
+            self.uptime,
+            self.config.journal,
+            Readers(self.feed.present),
+            self.feed.forget,
         )
         self.mdns: Mdns | None = None
         if self.config.network.mdns and carriers is None and not self._quiet:

@@ -39,6 +39,7 @@ from kos_edge.mesh.known_keys import KnownKey
 from kos_edge.mesh.token import Hint, Token
 from kos_edge.node import reporting
 from kos_edge.node.addresses import parse_listen
+from kos_edge.node.feed import Missing
 from kos_edge.node.handshakes import AskedToWait, Joined
 from kos_edge.node.listening import kept_port
 from kos_edge.node.node import Node
@@ -382,21 +383,28 @@ class NodeOperations:
         await self._node.open_epoch()
 
     async def tail(self, *, filter: str = "#", from_start: bool = False) -> AsyncGenerator[Delivered, None]:
-        """What this node receives and publishes."""
+        """What this node receives and publishes; what was dropped or has expired too, whatever the filter."""
         check_filter(filter)
         if not self._running and not from_start:
             raise Unavailable("no daemon runs, so nothing new comes", hint="kos-edge run, or --from-start")
         after = 0 if from_start else await self._node.feed.last()
-        async for heard in self._node.feed.messages(after, follow=self._running):
-            if matches(filter, heard.delivery.topic):
+        async for heard in self._node.feed.everything(after, follow=self._running):
+            if isinstance(heard, Missing):
+                yield reporting.missing(self._node, heard)
+            elif matches(filter, heard.delivery.topic):
                 yield reporting.delivered(self._node, heard)
 
     async def export(
         self, *, topic: str = "#", since: float | None = None, until: float | None = None
     ) -> AsyncGenerator[Delivered, None]:
-        """Messages kept whose time is in [since, until)."""
+        """Messages kept whose time is in [since, until), and what is gone as far as that was learnt then."""
         check_filter(topic)
-        async for heard in self._node.feed.messages(0, follow=False):
+        async for heard in self._node.feed.everything(0, follow=False):
+            if isinstance(heard, Missing):
+                late = heard.at is not None and until is not None and heard.at >= until
+                if not late and (heard.at is None or since is None or heard.at >= since):
+                    yield reporting.missing(self._node, heard)
+                continue
             at = heard.delivery.at
             outside = (since is not None or until is not None) and at is None
             if at is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from kos_edge.bootstrap.admission import Admission
@@ -26,8 +27,9 @@ from kos_edge.klp.jsonform import time_text as time_text_ms
 from kos_edge.klp.jsonform import to_json as value_to_json
 from kos_edge.klp.message import decode_message
 from kos_edge.klp.pack import Message, Position
+from kos_edge.klp.pack import Reason as Removal
 from kos_edge.mesh.membership import Membership
-from kos_edge.node.feed import Heard
+from kos_edge.node.feed import Heard, Missing
 from kos_edge.node.initialize import RECOVERY_NAME
 from kos_edge.node.node import Node
 from kos_edge.node.trust import Trust
@@ -165,8 +167,10 @@ async def queue(node: Node) -> QueueReport:
                     priority=cls.priority.name.lower(),
                     durable=cls.durable,
                     order="fresh-first" if cls.fresh else "in-order",
-                    messages=sum(each.last - each.first + 1 for each in waiting),
+                    messages=sum(each.count for each in waiting if each.gone is None),
                     bytes=sum(each.size for each in waiting),
+                    dropped=sum(each.count for each in waiting if each.gone is Removal.DROPPED),
+                    expired=sum(each.count for each in waiting if each.gone is Removal.EXPIRED),
                     oldest_at=None if oldest is None else time_text_ms(oldest),
                 )
             )
@@ -190,12 +194,14 @@ async def queue(node: Node) -> QueueReport:
 async def journal(node: Node) -> JournalReport:
     """What is kept."""
 
-    def work(store: Store) -> tuple[int, int, int | None]:
-        return store.packs.messages(), store.packs.bytes, store.packs.oldest_at()
+    def work(store: Store) -> tuple[int, int, int | None, Counter[Removal]]:
+        return store.packs.messages(), store.packs.bytes, store.packs.oldest_at(), store.packs.gone()
 
-    messages, size, oldest = await node.writer.read(work)
+    messages, size, oldest, gone = await node.writer.read(work)
     return JournalReport(
         messages=messages,
+        dropped=gone[Removal.DROPPED],
+        expired=gone[Removal.EXPIRED],
         bytes=size,
         oldest_at=None if not oldest else time_text_ms(oldest),
         limit_bytes=node.config.journal.max_bytes,
@@ -230,6 +236,8 @@ def traffic(node: Node) -> TrafficReport:
         refused=node.publisher.refused,
         commits=node.publisher.commits,
         settled=node.settling.delivered,
+        dropped=0,
+        expired=node.housekeeping.expired,
         received=node.inbound.counters["messages"],
         duplicates=node.inbound.counters["duplicate"],
         invalid=node.inbound.counters["invalid"],
@@ -292,6 +300,27 @@ def delivered(node: Node, heard: Heard) -> Delivered:
     return report
 
 
+def missing(node: Node, found: Missing) -> Delivered:
+    """A run that will never come, as `tail` and `export` print it."""
+    source = found.stream.source
+    member = node.trust.roster.get(source)
+    return Delivered(
+        id=str(Position(found.stream, found.first)),
+        source=kid_text(source, member.namespace if member else "device"),
+        name=member.name if member else None,
+        topic=None,
+        seq=found.first,
+        at=None if found.at is None else time_text(found.at),
+        type="tombstone",
+        body={
+            "reason": _GONE[found.reason],
+            "first": found.first,
+            "last": found.last,
+            "count": found.last - found.first + 1,
+        },
+    )
+
+
 def message_of(letter: Dead) -> Message:
     """The message in a dead letter."""
     return decode_message(letter.message, (letter.topic,))
@@ -315,6 +344,13 @@ def dead_letter(letter: Dead) -> DeadLetter:
         body=value_to_json(payload.value()) if isinstance(payload, Data) else body_to_json(payload),
     )
 
+
+_GONE = {
+    Removal.DROPPED: "dropped by policy",
+    Removal.EXPIRED: "expired",
+    Removal.REFUSED: "refused",
+    Removal.DAMAGED: "damaged",
+}
 
 _REASONS = {
     int(Reason.DROPPED): "dropped by a limit",

@@ -15,6 +15,7 @@ from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.wire import Reason
 from kos_edge.errors import Invalid, KosError
 from kos_edge.klp.pack import Message, Position, Stream, encode_message, peek
+from kos_edge.klp.tombstone import is_tombstone
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Waiting
 from kos_edge.store.records import Dead
@@ -95,7 +96,9 @@ class Settling:
         self._buried.extend(dead)
         now_ms = self._uptime.ms()
         for waiting in done:
-            count = waiting.last - waiting.first + 1
+            if waiting.gone is not None:
+                continue
+            count = waiting.count
             self.delivered += count
             if waiting.uptime_ms is not None:
                 self.latency.add(max(0, now_ms - waiting.uptime_ms) / 1000, count)
@@ -111,7 +114,8 @@ class Settling:
         for owed in store.outbox.owed():
             loads = store.outbox.take(owed.stream, owed.first - 1, GIVE_UP_BYTES, self._uptime.stamp(), 0.0)
             for load in loads:
-                for seq in range(load.first, load.last + 1):
+                numbers = () if is_tombstone(load.pack) else range(load.first, load.last + 1)
+                for seq in numbers:
                     self._bury(store, Position(owed.stream, seq), Reason.DROPPED)
                 store.outbox.settle(Settled(owed.stream, load.last))
             given_up += len(loads)

@@ -19,7 +19,9 @@ from kos_edge.errors import Invalid
 from kos_edge.klp.fork import MAX_STATEMENT, Statement, contradiction
 from kos_edge.klp.pack import Boundary, Class, Link, Malformed, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.stream import MAX_SEQ
+from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.packs import Entry, Packs
@@ -44,20 +46,24 @@ AHEAD_ROW = 128  # bytes that a pack that waits takes beside its own
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A verified pack from a peer. `refused` are numbers that policy does not let in, with the reason."""
+    """A verified pack or tombstone from a peer. `refused` are numbers that policy does not let in, with the reason."""
 
-    pack: Pack
+    pack: Sealed
     age_ms: int | None
     refused: Mapping[int, Reason] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Intake:
-    """What became of a batch: receipts for its streams, and the counts by verdict."""
+    """What became of a batch: receipts for its streams, and the counts by verdict.
+
+    `gone` counts the numbers that tombstones stand for in the journal now, by their reason.
+    """
 
     receipts: list[Receipt] = field(default_factory=list)
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     messages: int = 0
+    gone: Counter[Removal] = field(default_factory=Counter)
     last_id: int = 0
     entries: list[Entry] = field(default_factory=list)
     """What was journaled, for whoever reads it next."""
@@ -89,10 +95,10 @@ class Journal:
         self._ahead_bytes.clear()
         for row in self._streams:
             self._place(row)
-        for ident, first, count, size in self._database.execute(sql.AHEAD_ALL):
+        for ident, first, count, size, gone in self._database.execute(sql.AHEAD_ALL):
             row = self._streams.by_id(ident)
             self._ahead_bytes[row.stream.source] += size + AHEAD_ROW
-            self._lane(row.stream).keep_ahead(row.stream.epoch, first, first + count - 1)
+            self._lane(row.stream).keep_ahead(row.stream.epoch, first, first + count - 1, gone=bool(gone))
 
     def _place(self, row: StreamRow) -> None:
         lane = self._lane(row.stream)
@@ -141,7 +147,7 @@ class Journal:
         return [self.receipt(offer.stream) for offer in offers]
 
     def take_in(self, batch: Iterable[Incoming], at_ms: int) -> Intake:
-        """Judge and keep verified packs; inside a transaction."""
+        """Judge and keep verified packs and tombstones; inside a transaction."""
         self._database.check_room()
         intake = Intake()
         touched: dict[Stream, list[Refusal]] = {}
@@ -152,13 +158,17 @@ class Journal:
             refusals = touched.setdefault(pack.stream, [])
             key = _lane_key(pack.stream)
             lane = self._lanes.get(key) or _new_lane(key)  # kept only when something of it is
+            if isinstance(pack, Tombstone):
+                refusals += self._take_tombstone(lane, pack, incoming.age_ms, at_ms, intake)
+                continue
             verdict = lane.judge(pack.header, pack.count, pack.chain_hash)
             other = self._contradicted(lane, pack) if verdict in SUSPECT else None
             if other is not None:
                 intake.forks.append((pack, other))
                 intake.verdicts[Verdict.FORK] = intake.verdicts.get(Verdict.FORK, 0) + 1
                 continue  # its numbers are not refused for good: the key goes into quarantine, and one of two is right
-            if verdict in (Verdict.NEXT, Verdict.AHEAD) and not self._fits(pack, verdict):
+            ahead = len(pack.raw) + AHEAD_ROW if verdict is Verdict.AHEAD else 0
+            if verdict in (Verdict.NEXT, Verdict.AHEAD) and not self._fits(pack.stream, ahead):
                 verdict = Verdict.NOT_NOW
                 self.no_room += 1
             elif verdict in (Verdict.NEXT, Verdict.AHEAD):
@@ -192,6 +202,35 @@ class Journal:
                 intake.receipts.append(self.receipt(stream, refusals[start : start + MAX_REFUSALS]))
         return intake
 
+    def _take_tombstone(
+        self, lane: Lane, tombstone: Tombstone, age_ms: int | None, at_ms: int, intake: Intake
+    ) -> list[Refusal]:
+        """Of its run only the gaps count: they are kept ahead, and journaled from there where they are next."""
+        stream = tombstone.stream
+        verdict = lane.judge_tombstone(tombstone)
+        position = lane.epochs.get(stream.epoch, Position())
+        gaps = position.gaps(tombstone.first, tombstone.last)
+        size = len(tombstone.raw) + AHEAD_ROW
+        if verdict in (Verdict.NEXT, Verdict.AHEAD):
+            if self._fits(stream, size * len(gaps) if verdict is Verdict.AHEAD else 0):
+                self._lanes[_lane_key(stream)] = lane
+            else:
+                verdict = Verdict.NOT_NOW
+                self.no_room += 1
+        intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
+        if verdict is Verdict.FORK:
+            return [Refusal(tombstone.first, int(Reason.FORKED))]
+        if verdict in (Verdict.NEXT, Verdict.AHEAD):
+            row = self._streams.ensure(stream)
+            for first, last in gaps:
+                values = (row.id, first, last - first + 1, age_ms, tombstone.raw)
+                self._database.execute(sql.AHEAD_ADD, values)
+                self._ahead_bytes[stream.source] += size
+                lane.keep_ahead(stream.epoch, first, last, gone=True)
+            if verdict is Verdict.NEXT:
+                self._advance(lane, _lane_key(stream), at_ms, intake)
+        return []
+
     def _refuse(self, stream: Stream, refused: Mapping[int, Reason]) -> list[Refusal]:
         if refused:
             kept = self._refused.setdefault(stream, {})
@@ -206,11 +245,26 @@ class Journal:
     def _insert(self, pack: Pack, age_ms: int | None, at_ms: int, intake: Intake) -> None:
         row = self._streams.ensure(pack.stream)
         ident = self._packs.add(row.id, pack.first, pack.count, pack.raw, at=at_ms, age=age_ms, ttl=None)
-        intake.entries.append(Entry(ident, pack, at_ms, age_ms))
+        intake.entries.append(Entry(ident, pack, pack.first, pack.last, at_ms, age_ms))
         intake.last_id = ident
         intake.messages += pack.count
         row.held, row.hash = pack.last, pack.chain_hash
         self._lane(pack.stream).take(pack.stream.epoch, pack.first, pack.last, pack.chain_hash)
+        self._streams.touch(row)
+
+    def _bury(self, lane: Lane, tombstone: Tombstone, last: int, at_ms: int, intake: Intake) -> None:
+        """Journal that what is next, up to `last`, is gone."""
+        row = self._streams.ensure(tombstone.stream)
+        first = lane.position(tombstone.stream.epoch).held + 1
+        count = last - first + 1
+        ident = self._packs.add(row.id, first, count, tombstone.raw, at=at_ms, age=None, ttl=None)
+        intake.entries.append(Entry(ident, tombstone, first, last, at_ms, None))
+        intake.last_id = ident
+        intake.gone[tombstone.reason] += count
+        row.held, row.hash = last, tombstone.chain_hash if last == tombstone.last else None
+        lane.bury(tombstone.stream.epoch, last, row.hash)
+        if first == 1:
+            self._close(lane, tombstone)
         self._streams.touch(row)
 
     def _advance(self, lane: Lane, key: LaneKey, at_ms: int, intake: Intake) -> None:
@@ -222,22 +276,31 @@ class Journal:
                 waiting = Stream(key[0], key[1], Class.from_code(key[2]), epoch)
                 row = self._streams.ensure(waiting)
                 raw, age_ms = self._database.execute(sql.AHEAD_GET, (row.id, first)).fetchone()
-                pack = peek(bytes(raw))
-                last = lane.position(epoch).ahead.pop(first)
-                verdict = lane.judge(pack.header, pack.count)
-                other = self._contradicted(lane, pack) if verdict in SUSPECT else None
-                if other is not None:
+                pack = peek_sealed(bytes(raw))
+                last = lane.let_go(epoch, first)
+                other = None
+                if isinstance(pack, Tombstone):
+                    verdict = lane.judge_gap(pack, first)
+                else:
+                    verdict = lane.judge(pack.header, pack.count)
+                    other = self._contradicted(lane, pack) if verdict in SUSPECT else None
+                if other is not None and isinstance(pack, Pack):
                     intake.forks.append((pack, other))
-                elif verdict is Verdict.NEXT:
+                elif verdict is Verdict.NEXT and isinstance(pack, Tombstone):
+                    if last > lane.position(epoch).held:
+                        self._bury(lane, pack, last, at_ms, intake)
+                        moved = True
+                elif verdict is Verdict.NEXT and isinstance(pack, Pack):
                     self._insert(pack, age_ms, at_ms, intake)
                     self._remember_first(pack)
                     self._close(lane, pack)
                     moved = True
                 elif verdict is Verdict.AHEAD:  # its epoch's predecessor is still incomplete
-                    lane.keep_ahead(epoch, first, last)
+                    lane.keep_ahead(epoch, first, last, gone=isinstance(pack, Tombstone))
                     continue
                 elif verdict is Verdict.FORK:
-                    self._refuse(waiting, dict.fromkeys(range(first, last + 1), Reason.FORKED))
+                    numbers = (first,) if isinstance(pack, Tombstone) else range(first, last + 1)
+                    self._refuse(waiting, dict.fromkeys(numbers, Reason.FORKED))
                     intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
                 self._database.execute(sql.AHEAD_DELETE, (row.id, first))
                 self._ahead_bytes[key[0]] -= len(raw) + AHEAD_ROW
@@ -257,17 +320,16 @@ class Journal:
                 self.no_room += 1
         return fitting
 
-    def _fits(self, pack: Pack, verdict: Verdict) -> bool:
-        """Whether its source may keep one more stream, or one more pack ahead of a gap."""
-        source = pack.stream.source
-        if self._streams.find(pack.stream) is None and self._streams.count(source) >= MAX_STREAMS:
+    def _fits(self, stream: Stream, more: int) -> bool:
+        """Whether its source may keep one more stream, and so many `more` bytes ahead of a gap."""
+        source = stream.source
+        if self._streams.find(stream) is None and self._streams.count(source) >= MAX_STREAMS:
             return False
-        more = len(pack.raw) + AHEAD_ROW if verdict is Verdict.AHEAD else 0
         return self._ahead_bytes[source] + more <= MAX_AHEAD_BYTES or not more
 
-    def _close(self, lane: Lane, pack: Pack) -> None:
+    def _close(self, lane: Lane, pack: Sealed) -> None:
         """What came first in its epoch shows that the epoch before it is complete."""
-        before = lane.follows(pack.header.prev) if pack.first == 1 else None
+        before = lane.follows(pack.prev) if pack.first == 1 else None
         row = None if before is None else self._streams.find(replace(pack.stream, epoch=before))
         if row is not None and not row.closed:
             row.closed = CLOSED
@@ -431,15 +493,16 @@ class Journal:
         return gone
 
     def _let_go(self, row: StreamRow, ident: int, last: int, size: int) -> None:
-        row.floor, row.floor_hash = last, self._chain_hash(ident)
+        row.floor, row.floor_hash = last, self._chain_hash(ident, last)
         self._streams.touch(row)
         self._packs.delete(ident, size)
 
-    def _chain_hash(self, ident: int) -> bytes | None:
+    def _chain_hash(self, ident: int, last: int) -> bytes | None:
         try:
-            return peek(self._packs.sealed(ident)).chain_hash
+            pack = peek_sealed(self._packs.sealed(ident))
         except Invalid:  # damaged: it proves nothing any more, and must not stay for ever
             return None
+        return pack.chain_hash if pack.last == last else None
 
 
 def _new_lane(key: LaneKey) -> Lane:

@@ -1,20 +1,21 @@
 """The outbox: what this node still owes others, numbered, sealed and committed in one transaction.
 
 Own packs stay in the journal until its retention lets them go; the outbox is those of them that no final receipt has
-settled yet.
+settled yet. What is dropped or expires leaves a tombstone in its place, in the same transaction.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
+from math import inf
 
 from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
-from kos_edge.errors import Misuse
+from kos_edge.errors import Invalid, Misuse
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import (
     MAX_COUNT,
@@ -24,14 +25,17 @@ from kos_edge.klp.pack import (
     Message,
     Packer,
     Prepared,
+    Removed,
     Stream,
     peek,
     remove,
 )
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.pack import sealed as as_sealed
+from kos_edge.klp.tombstone import peek_tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Database
+from kos_edge.store.graves import Grave, dig
 from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import StreamRow, Streams
 
@@ -63,6 +67,7 @@ class Waiting:
     """One pack that is owed: its place, its size, its shortest ttl in s, and when it was sealed.
 
     `at_ms` is by the wall clock (0: not known), `uptime_ms` by this process (None: sealed before it started).
+    With a `gone` reason it is a tombstone.
     """
 
     id: int
@@ -75,6 +80,12 @@ class Waiting:
     topics: tuple[
         tuple[str, int, int], ...
     ] = ()  # messages and bytes of the topics that have a limit of their own
+    gone: Removal | None = None
+
+    @property
+    def count(self) -> int:
+        """How many numbers it stands for."""
+        return self.last - self.first + 1
 
     def age_ms(self, now: Stamp) -> int | None:
         """How long ago it was sealed: exact within one process, by the wall clock over a restart, else unknown."""
@@ -119,10 +130,14 @@ class Outbox:
         self.epoch = 0
         self._opened: list[int] = []  # by this process
         self.usage = Usage()
+        self.tombstones = Usage()
         self.by_topic: dict[str, Usage] = {}
         self.limited: Callable[[str], bool] | None = None
         self._index: dict[int, list[Waiting]] = {}  # by stream id, in order
         self._gone: deque[tuple[int, Waiting]] = deque(maxlen=GONE)
+        self._lasting: dict[
+            int, float
+        ] = {}  # by pack id: at which age in ms the last of its messages expires
 
     # -- opening
 
@@ -142,9 +157,11 @@ class Outbox:
     def load(self, sources: Collection[bytes]) -> None:
         """Count what is owed of the streams of `sources`: one pass over the packs, without their bytes."""
         self.usage = Usage()
+        self.tombstones = Usage()
         self.by_topic = {}
         self._index = {}
         self._gone.clear()
+        self._lasting.clear()
         stored = self._database.get(_EPOCH_KEY)
         last = int.from_bytes(stored, "big") if stored else 0
         self._opened = [epoch for epoch in self._opened if epoch <= last]
@@ -155,20 +172,30 @@ class Outbox:
         }
         if not own:
             return
-        for ident, stream, first, count, size, at, ttl in self._database.execute(sql.PACK_SIZES):
+        for ident, stream, first, count, size, at, ttl, gone in self._database.execute(sql.PACK_SIZES):
             row = own.get(stream)
             if row is not None and first + count - 1 > row.settled:
-                topics = self._topics_in(self._packs.sealed(ident)) if self.limited is not None else ()
-                self.count_in(row, Waiting(ident, first, first + count - 1, size, at, ttl, None, topics))
+                last = first + count - 1
+                reason = peek_tombstone(self._packs.sealed(ident)).reason if gone else None
+                limited = self.limited is not None and not gone
+                topics = self._topics_in(self._packs.sealed(ident)) if limited else ()
+                self.count_in(row, Waiting(ident, first, last, size, at, ttl, None, topics, reason))
 
     def count_in(self, row: StreamRow, waiting: Waiting) -> None:
+        """What comes next of a stream is owed."""
         self._index.setdefault(row.id, []).append(waiting)
-        self.usage.add(1, waiting.last - waiting.first + 1, waiting.size)
+        self._count_in(waiting)
+
+    def _count_in(self, waiting: Waiting) -> None:
+        usage = self.usage if waiting.gone is None else self.tombstones
+        usage.add(1, waiting.count, waiting.size)
         for topic, messages, size in waiting.topics:
             self.by_topic.setdefault(topic, Usage()).add(1, messages, size)
 
     def _count_out(self, waiting: Waiting) -> None:
-        self.usage.add(-1, waiting.first - waiting.last - 1, -waiting.size)
+        usage = self.usage if waiting.gone is None else self.tombstones
+        usage.add(-1, -waiting.count, -waiting.size)
+        self._lasting.pop(waiting.id, None)
         for topic, messages, size in waiting.topics:
             self.by_topic[topic].add(-1, -messages, -size)
 
@@ -232,7 +259,7 @@ class Outbox:
         for start, ttl, pack in sealed:
             count, raw = pack.count, pack.raw
             ident = self._packs.add(row.id, start, count, raw, at=at, age=None, ttl=ttl)
-            entries.append(Entry(ident, pack, at, None))
+            entries.append(Entry(ident, pack, pack.first, pack.last, at, None))
             if not settle:
                 topics = self._topics_in(raw) if self.limited is not None else ()
                 last = start + count - 1
@@ -268,6 +295,70 @@ class Outbox:
             self._count_out(waiting)
         return packs
 
+    # -- dropping and expiring
+
+    def bury(
+        self, stream: Stream, victims: Iterable[Waiting], reason: Removal, key: KeyPair, mesh: bytes
+    ) -> int:
+        """Put tombstones in the place of these packs; inside a transaction. How many numbers are gone now.
+
+        One for each run of numbers; it merges with those beside it that have the same reason, signed anew. A run
+        that cannot be read any more is left as it is.
+        """
+        row = self._streams.find(stream)
+        if row is None:
+            return 0
+        packs = self._index.get(row.id, [])
+        doomed = {waiting.id for waiting in victims if waiting.gone is None}
+        buried = 0
+        place = len(packs)
+        while place:  # from the end, so that the places before stay what they are
+            place -= 1
+            if packs[place].id not in doomed:
+                continue
+            end = place + 1
+            while place and packs[place - 1].id in doomed:
+                place -= 1
+            start = place
+            if end < len(packs) and packs[end].gone is reason:
+                end += 1
+            if start and packs[start - 1].gone is reason:
+                start -= 1
+            place = start
+            grave = dig(row, packs, start, end, reason, self._packs.sealed, key, mesh)
+            if grave is not None:
+                buried += sum(each.count for each in packs[start:end] if each.gone is None)
+                self._lay(packs, start, end, reason, grave)
+        return buried
+
+    def _lay(self, packs: list[Waiting], start: int, end: int, reason: Removal, grave: Grave) -> None:
+        """The tombstone takes the row of the last of the packs that it replaces: order and cursors hold."""
+        for waiting in packs[start:end]:
+            self._count_out(waiting)
+        for waiting in packs[start : end - 1]:
+            self._packs.delete(waiting.id, waiting.size)
+        last = packs[end - 1]
+        self._packs.replace(last.id, grave.first, grave.count, grave.raw, last.size)
+        tombstone = replace(last, first=grave.first, size=len(grave.raw), ttl_s=None, topics=(), gone=reason)
+        packs[start:end] = [tombstone]
+        self._count_in(tombstone)
+
+    def expired(self, now: Stamp) -> dict[Stream, list[Waiting]]:
+        """The packs of which every message has outlived its ttl, as far as their age is known."""
+        found: dict[Stream, list[Waiting]] = {}
+        for ident, packs in self._index.items():
+            for waiting in packs:
+                if waiting.ttl_s is None or waiting.gone is not None:
+                    continue
+                age_ms = waiting.age_ms(now)
+                if age_ms is None or age_ms < waiting.ttl_s * 1000:
+                    continue
+                if waiting.id not in self._lasting:
+                    self._lasting[waiting.id] = _lasts_ms(self._packs.sealed(waiting.id))
+                if age_ms >= self._lasting[waiting.id]:
+                    found.setdefault(self._streams.by_id(ident).stream, []).append(waiting)
+        return found
+
     # -- handing over and letting go
 
     def owed(self) -> list[Owed]:
@@ -275,6 +366,11 @@ class Outbox:
         rows = [self._streams.by_id(ident) for ident, packs in self._index.items() if packs]
         rows.sort(key=lambda row: (-row.stream.cls.priority, row.stream.epoch, row.stream.audience))
         return [Owed(row.stream, row.settled + 1, row.held) for row in rows]
+
+    def waiting(self, stream: Stream) -> Sequence[Waiting]:
+        """What is owed of `stream`, in order."""
+        row = self._streams.find(stream)
+        return () if row is None else tuple(self._index.get(row.id, ()))
 
     def lanes(self) -> dict[tuple[str, Class], list[Waiting]]:
         """What is owed, by audience and class."""
@@ -314,7 +410,7 @@ class Outbox:
         packs = self._index.get(row.id, [])
         place = _first_after(packs, seq - 1)
         if place < len(packs) and packs[place].first <= seq:
-            return self._packs.sealed(packs[place].id)
+            return None if packs[place].gone else self._packs.sealed(packs[place].id)
         for ident, waiting in reversed(self._gone):
             if ident == row.id and waiting.first <= seq <= waiting.last and self._packs.has(waiting.id):
                 return self._packs.sealed(waiting.id)
@@ -330,7 +426,8 @@ class Outbox:
         done = packs[: _first_after(packs, row.settled)]
         for waiting in done:
             self._count_out(waiting)
-            self._gone.append((row.id, waiting))
+            if waiting.gone is None:
+                self._gone.append((row.id, waiting))
         del packs[: len(done)]
         if not packs:
             self._index.pop(row.id, None)
@@ -348,6 +445,24 @@ def without_expired(raw: bytes, age_ms: int) -> bytes:
         and age_ms - item.offset_ms >= item.ttl_s * 1000
     }
     return remove(raw, expired) if expired else raw
+
+
+def _lasts_ms(raw: bytes) -> float:
+    """The age in ms at which every message of a pack has outlived its ttl; infinite where one has none."""
+    try:
+        items = [item for _, item in peek(raw).messages()]
+    except Invalid:  # damaged: nobody knows what was in it
+        return inf
+    left = [item for item in items if not isinstance(item, Removed)]
+    return max(
+        (
+            item.ttl_s * 1000 + item.offset_ms
+            if isinstance(item, Message) and item.ttl_s is not None
+            else inf
+            for item in left
+        ),
+        default=0,
+    )
 
 
 def _first_after(packs: list[Waiting], after: int) -> int:

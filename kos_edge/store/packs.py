@@ -1,20 +1,29 @@
-"""The table of packs: appended, read in order of arrival, deleted from the old end."""
+"""The table of packs and tombstones: appended, read in order of arrival, deleted from the old end."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-from kos_edge.klp.pack import Pack, peek
+from kos_edge.klp.message import Reason
+from kos_edge.klp.sealed import Sealed, peek_sealed
+from kos_edge.klp.tombstone import peek_tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One pack as kept. `at` is the wall clock of its commit here in ms, `age_ms` its age on arrival if known."""
+    """One pack, or a tombstone, as kept.
+
+    It stands for the numbers `first` to `last`: of a received tombstone's run, those that were not held before it.
+    `at` is the wall clock of its commit here in ms, `age_ms` its age on arrival if known.
+    """
 
     id: int
-    pack: Pack
+    pack: Sealed
+    first: int
+    last: int
     at: int
     age_ms: int | None
 
@@ -47,6 +56,18 @@ class Packs:
     def messages(self) -> int:
         """How many messages are kept."""
         return int(self._database.execute(sql.PACK_MESSAGES).fetchone()[0])
+
+    def gone(self) -> Counter[Reason]:
+        """How many numbers the tombstones that are kept stand for, by their reason."""
+        found: Counter[Reason] = Counter()
+        for count, raw in self._database.execute(sql.PACK_TOMBSTONES):
+            found[peek_tombstone(bytes(raw)).reason] += count
+        return found
+
+    def replace(self, ident: int, first: int, count: int, sealed: bytes, size: int) -> None:
+        """Put what stands for `count` numbers from `first` on in the place of one of `size` bytes; in a transaction."""
+        self._database.execute(sql.PACK_REPLACE, (first, count, sealed, ident))
+        self.bytes += len(sealed) - size
 
     def oldest_at(self) -> int | None:
         """When the oldest pack was committed here, wall ms; None without any."""
@@ -82,4 +103,7 @@ class Packs:
     def read(self, after: int, limit: int = 64) -> list[Entry]:
         """Packs after the one with id `after`, in order of arrival."""
         rows = self._database.execute(sql.PACK_AFTER, (after, limit))
-        return [Entry(ident, peek(bytes(raw)), at, age) for ident, _, _, _, at, age, _, raw in rows]
+        return [
+            Entry(ident, peek_sealed(bytes(raw)), first, first + count - 1, at, age)
+            for ident, _, first, count, at, age, _, raw in rows
+        ]

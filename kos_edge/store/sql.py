@@ -1,6 +1,8 @@
 """All SQL of the store, and its numbered migrations.
 
 DO add a migration for every change of the schema, and keep the old database as a fixture of the tests.
+A row of `pack` or `ahead` holds a pack or a tombstone: `sealed` begins with 82 or with 84 (klp/sealed.py). `first` and
+`count` are what the row stands for, which may be less than the whole run of a received tombstone.
 DO NOT index `pack`: measured, three B-trees and a commit for every change made 39 kB of writes for one small message;
 one table without an index makes 3.7 kB (`benchmarks/store_writes.py`). What needs a position keeps it in memory.
 """
@@ -84,21 +86,26 @@ PACK_ADD = "INSERT INTO pack (stream, first, count, at, age, ttl, sealed) VALUES
 PACK_AFTER = (
     "SELECT id, stream, first, count, at, age, ttl, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
 )
-PACK_SIZES = "SELECT id, stream, first, count, length(sealed), at, ttl FROM pack ORDER BY id"
+PACK_SIZES = (
+    "SELECT id, stream, first, count, length(sealed), at, ttl, substr(sealed, 1, 1) = x'84'"
+    " FROM pack ORDER BY id"
+)
 PACK_OLDEST = "SELECT id, stream, first, count, at, length(sealed) FROM pack WHERE id > ? ORDER BY id LIMIT ?"
-PACK_MESSAGES = "SELECT coalesce(sum(count), 0) FROM pack"
+PACK_MESSAGES = "SELECT coalesce(sum(count), 0) FROM pack WHERE substr(sealed, 1, 1) <> x'84'"
 PACK_FIRST = "SELECT at FROM pack ORDER BY id LIMIT 1"
 PACK_ONE = "SELECT sealed FROM pack WHERE id = ?"
 PACK_AT = (
     "SELECT sealed FROM pack WHERE stream = ? AND first <= ? AND first + count > ? AND id > ?"
     " ORDER BY id DESC LIMIT 1"
 )
+PACK_REPLACE = "UPDATE pack SET first = ?, count = ?, ttl = NULL, sealed = ? WHERE id = ?"
+PACK_TOMBSTONES = "SELECT count, sealed FROM pack WHERE substr(sealed, 1, 1) = x'84'"
 PACK_DELETE = "DELETE FROM pack WHERE id = ?"
 PACK_RESEAL = "UPDATE pack SET stream = ?, first = ?, count = ?, sealed = ? WHERE id = ?"
 PACK_TOTALS = "SELECT coalesce(sum(length(sealed)), 0), count(*), coalesce(max(id), 0) FROM pack"
 
 AHEAD_ADD = "INSERT OR IGNORE INTO ahead (stream, first, count, age, sealed) VALUES (?, ?, ?, ?, ?)"
-AHEAD_ALL = "SELECT stream, first, count, length(sealed) FROM ahead"
+AHEAD_ALL = "SELECT stream, first, count, length(sealed), substr(sealed, 1, 1) = x'84' FROM ahead"
 AHEAD_GET = "SELECT sealed, age FROM ahead WHERE stream = ? AND first = ?"
 AHEAD_AT = "SELECT sealed FROM ahead WHERE stream = ? AND first <= ? AND first + count > ?"
 AHEAD_DELETE = "DELETE FROM ahead WHERE stream = ? AND first = ?"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from kos_edge.errors import Invalid
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Message, Stream, peek, seal
+from kos_edge.klp.tombstone import bury, is_tombstone, peek_tombstone
 from kos_edge.store.outbox import Waiting
 from kos_edge.store.store import Store
 from kos_edge.store.streams import StreamRow
@@ -74,7 +75,11 @@ def renumber(store: Store, key: KeyPair, mesh: bytes, streams: Iterable[Stream])
 
 
 def _seal_again(store: Store, old: StreamRow, waiting: Waiting, key: KeyPair, mesh: bytes) -> int:
-    pack = peek(store.packs.sealed(waiting.id))
+    sealed = store.packs.sealed(waiting.id)
+    if is_tombstone(sealed):
+        _bury_again(store, old, waiting, sealed, key, mesh)
+        return 0
+    pack = peek(sealed)
     messages = [
         item for seq, item in pack.messages() if isinstance(item, Message) and seq > old.settled
     ]  # the others were dropped, or had expired
@@ -102,6 +107,27 @@ def _seal_again(store: Store, old: StreamRow, waiting: Waiting, key: KeyPair, me
     row.uptime_ms = max(row.uptime_ms, old.uptime_ms)
     store.streams.touch(row)
     return len(messages)
+
+
+def _bury_again(
+    store: Store, old: StreamRow, waiting: Waiting, sealed: bytes, key: KeyPair, mesh: bytes
+) -> None:
+    """A tombstone gets numbers of its own too; what its run ended with names its end in the new stream as well."""
+    tombstone = peek_tombstone(sealed)
+    count = waiting.last - max(waiting.first - 1, old.settled)
+    stream = Stream(key.kid, old.stream.audience, old.stream.cls, store.outbox.epoch)
+    row = store.streams.find(stream)
+    first = 1 if row is None else row.held + 1
+    prev = store.outbox.link(stream) if row is None else row.hash
+    chain_hash = tombstone.chain_hash
+    raw = bury(stream, first, count, tombstone.reason, prev=prev, chain_hash=chain_hash, key=key, mesh=mesh)
+    row = store.streams.ensure(stream)
+    last = first + count - 1
+    store.packs.reseal(waiting.id, waiting.size, row.id, first, count, raw)
+    store.outbox.count_in(row, replace(waiting, first=first, last=last, size=len(raw)))
+    row.held, row.hash = last, chain_hash
+    row.uptime_ms = max(row.uptime_ms, old.uptime_ms)
+    store.streams.touch(row)
 
 
 def _lane(stream: Stream) -> tuple[bytes, str, int]:

@@ -121,7 +121,7 @@ class World:
 
     async def drained(self, *machines: Machine, within: float = PATIENCE) -> None:
         """Let time pass until these owe nobody anything."""
-        await self.until(lambda: all(not m.node.writer.store.outbox.usage.messages for m in machines), within)
+        await self.until(lambda: not any(m.node.writer.store.outbox.owed() for m in machines), within)
 
     async def settled(self) -> None:
         """Let sessions that were replaced end."""

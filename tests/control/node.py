@@ -66,6 +66,8 @@ class SmallNode:
             "queue": await self.queue(),
             "journal": {
                 "messages": len(self.journal),
+                "dropped": 0,
+                "expired": 0,
                 "bytes": 1_500_000,
                 "oldest_at": AT,
                 "limit_bytes": 1_000_000_000,
@@ -86,6 +88,8 @@ class SmallNode:
                 "refused": 0,
                 "commits": 4,
                 "settled": 10,
+                "dropped": 0,
+                "expired": 0,
                 "received": 0,
                 "duplicates": 0,
                 "invalid": 0,
@@ -204,6 +208,8 @@ class SmallNode:
                     "order": "in-order",
                     "messages": 2,
                     "bytes": 640,
+                    "dropped": 3,
+                    "expired": 0,
                     "oldest_at": AT,
                 }
             ],

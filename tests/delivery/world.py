@@ -24,9 +24,12 @@ from kos_edge.delivery.wire import (
 from kos_edge.errors import Invalid
 from kos_edge.klp.body import Data
 from kos_edge.klp.identity import KeyPair
+from kos_edge.klp.message import Reason
 from kos_edge.klp.pack import Class, Message, Stream, unseal
+from kos_edge.klp.sealed import Sealed
+from kos_edge.klp.tombstone import is_tombstone, unseal_tombstone
 from kos_edge.store.journal import Incoming
-from kos_edge.store.outbox import Stamp
+from kos_edge.store.outbox import Stamp, Waiting
 from kos_edge.store.store import Store
 
 MESH = bytes(range(32))
@@ -71,6 +74,33 @@ class Source:
         )
         if isinstance(result, Exception):
             raise result
+
+
+def waiting_of(source: Source, numbers: Iterable[int]) -> tuple[Stream, list[Waiting]]:
+    """The packs of the newest stream for the hub that hold these numbers and wait."""
+    outbox = source.store.outbox
+    streams = [owed.stream for owed in outbox.owed() if owed.stream.audience == LANE[0]]
+    stream = max(streams, key=lambda stream: stream.epoch)
+    wanted = set(numbers)
+    packs = [each for each in outbox.waiting(stream) if each.gone is None]
+    return stream, [each for each in packs if wanted.intersection(range(each.first, each.last + 1))]
+
+
+def bury(
+    source: Source, numbers: Iterable[int], reason: Reason = Reason.DROPPED, *, found: list[int] | None = None
+) -> int:
+    """Bury the packs with these numbers; how many numbers went, and into `found` which."""
+    if not source.store.outbox.owed():
+        return 0
+    stream, victims = waiting_of(source, numbers)
+    outbox = source.store.outbox
+    (gone,) = source.store.database.transact([lambda: outbox.bury(stream, victims, reason, source.key, MESH)])
+    if isinstance(gone, Exception):
+        raise gone
+    assert isinstance(gone, int)
+    if found is not None:
+        found += [seq for each in victims for seq in range(each.first, each.last + 1)]
+    return gone
 
 
 def values(store: Store) -> list[object]:
@@ -157,13 +187,17 @@ class World:
     def _arrive(self, number: int, data: bytes) -> None:
         batch = []
         for parcel in decode_ship(data):
-            batch.append(Incoming(unseal(parcel.pack, self.source.key.public, MESH), parcel.age_ms))
+            batch.append(Incoming(self._open(parcel.pack), parcel.age_ms))
         (intake,) = self.hub.database.transact([lambda: self.hub.journal.take_in(batch, 0)])
         if isinstance(intake, Invalid):
             raise intake
         self.duplicates += intake.verdicts.get(Verdict.DUPLICATE, 0)  # type: ignore[attr-defined]
         answer = encode_answer(Answer(tuple(intake.receipts)))  # type: ignore[attr-defined]
         self._fly(answer, lambda back: self._back(number, back))
+
+    def _open(self, data: bytes) -> Sealed:
+        public = self.source.key.public
+        return unseal_tombstone(data, public, MESH) if is_tombstone(data) else unseal(data, public, MESH)
 
     def _back(self, number: int, data: bytes) -> None:
         self._settle(self.courier.on_answer(number, decode_answer(data), self.now))

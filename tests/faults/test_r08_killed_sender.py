@@ -19,7 +19,7 @@ SEEDS = range(5)
 def exact(ledger: object, accepted: int) -> None:
     assert str(ledger) == (
         f"Ledger(accepted={accepted}, delivered={accepted}, lost=0, twice=0, out_of_order=0, altered=0, "
-        "unaccounted=0)"
+        "unaccounted=0, dropped=0)"
     )
 
 

@@ -8,6 +8,7 @@ from kos_edge.errors import Invalid
 from kos_edge.klp import body, cbor, cose, identity, jsonform, people, topic
 from kos_edge.klp.message import Message, decode_message, encode_message
 from kos_edge.klp.pack import Malformed, Position, Removed, peek, peek_shown
+from kos_edge.klp.tombstone import MAX_TOMBSTONE, peek_tombstone
 
 TOPICS = ("air.temperature", "b")
 
@@ -50,6 +51,16 @@ def fuzz_pack(data: bytes) -> None:
     if not isinstance(pack.message(pack.first), Removed):
         assert peek_shown(pack.show(pack.first)).message() == pack.message(pack.first)
     json.dumps(people.pack_to_json(pack), allow_nan=False)
+
+
+def fuzz_tombstone(data: bytes) -> None:
+    """A tombstone is kept as received, is for a run of numbers, and can be shown."""
+    tombstone = peek_tombstone(data)
+    assert tombstone.raw == data
+    assert len(data) <= MAX_TOMBSTONE
+    assert 1 <= tombstone.first <= tombstone.last < 2**63
+    assert tombstone.stream.cls.durable
+    json.dumps(people.tombstone_to_json(tombstone), allow_nan=False)
 
 
 def fuzz_shown(data: bytes) -> None:

@@ -31,8 +31,8 @@ async def test_a_start_on_the_same_store_opens_a_new_epoch_and_names_the_end_of_
         await world.drained(edge)
         assert await hub.values() == [1, 2, 3, 4]
         last = hub.node.writer.store.packs.read(0, 100)[-1].pack
-        assert isinstance(last.header.prev, Boundary)
-        assert (last.header.prev.epoch, last.header.prev.seq) == (before.stream.epoch, 3)
+        assert isinstance(last.prev, Boundary)
+        assert (last.prev.epoch, last.prev.seq) == (before.stream.epoch, 3)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -58,8 +58,8 @@ async def test_it_jumps_above_everything_that_the_hub_holds_and_says_so(
         before = Position.parse(last).stream.epoch
         pack = hub.node.writer.store.packs.read(0, 100)[-1].pack
         assert pack.stream.epoch > before
-        assert isinstance(pack.header.prev, Boundary), "it goes on from what the hub holds"
-        assert pack.header.prev.epoch == before
+        assert isinstance(pack.prev, Boundary), "it goes on from what the hub holds"
+        assert pack.prev.epoch == before
         assert ident != "", "it was accepted"
 
 

@@ -34,9 +34,9 @@ def test_each_pack_names_the_one_before_it_across_restarts(source: Source) -> No
     source.restart()
     source.append([3])
     first, second, third = [entry.pack for entry in source.store.packs.read(0)]
-    assert first.header.prev is None
-    assert second.header.prev == first.chain_hash
-    assert third.header.prev == Boundary(first.stream.epoch, 2, second.chain_hash)
+    assert first.prev is None
+    assert second.prev == first.chain_hash
+    assert third.prev == Boundary(first.stream.epoch, 2, second.chain_hash)
     assert third.first == 1
     assert third.stream.epoch > first.stream.epoch
 

@@ -19,10 +19,12 @@ from typing import Any
 from kos_edge.klp import cbor, merkle
 from kos_edge.klp.check import check_vector
 from kos_edge.klp.pack import peek
+from kos_edge.klp.tombstone import peek_tombstone
 from tests.vectors.klp_bad import bad_cases
 from tests.vectors.klp_cbor import cbor_items
 from tests.vectors.klp_forge import Case
 from tests.vectors.klp_good import good_cases
+from tests.vectors.klp_graves import bad_graves, good_graves
 
 FOLDER = Path(__file__).resolve().parent / "klp"
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "protocol" / "klp.md"
@@ -30,7 +32,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "protocol" /
 
 def cases() -> list[Case]:
     """All of them."""
-    return good_cases() + bad_cases() + cbor_items()
+    return good_cases() + good_graves() + bad_cases() + bad_graves() + cbor_items()
 
 
 def vector(case: Case) -> dict[str, Any]:
@@ -58,6 +60,8 @@ def vector(case: Case) -> dict[str, Any]:
         return written | {"why": verdict.why}
     if case.kind == "pack":
         written |= _worked(case)
+    if case.kind == "tombstone":
+        written |= _worked_tombstone(case)
     return written | {"decoded": verdict.decoded}
 
 
@@ -111,6 +115,18 @@ def _worked(case: Case) -> dict[str, Any]:
             for seq, slot in enumerate(pack.slots, pack.first)
             if isinstance(slot, bytes)
         ],
+    }
+
+
+def _worked_tombstone(case: Case) -> dict[str, Any]:
+    """The same for a tombstone; its external_aad is the mesh alone."""
+    tombstone = peek_tombstone(case.data)
+    signed = tombstone.cose
+    return {
+        "payload": signed.payload.hex(),
+        "external_aad": case.mesh.hex(),
+        "to_be_signed": cbor.encode(["Signature1", signed.protected, case.mesh, signed.payload]).hex(),
+        "chain_hash": tombstone.chain_hash.hex(),
     }
 
 

@@ -227,6 +227,8 @@ def _conclude(json_output: bool, ledger: Ledger, record: Record, wire: int | Non
     print()
     for name, text in lines:
         print(f"  {name:<13} {text}")
+    if ledger.dropped:
+        print(f"  dropped       {ledger.dropped:,}, each with a signed tombstone")
     if ledger.unaccounted:
         print(f"  unaccounted   {ledger.unaccounted} at the hub that no edge remembers")
     print(f"\n{ledger.lost} lost, {ledger.twice} twice", flush=True)
