@@ -60,7 +60,12 @@ def show(face: Face, file: Path | None) -> None:
     tables = {name: table for name, table in shown.items() if name != "topic"}
     tables |= {f"topic.{json_line(filter)}": table for filter, table in shown["topic"].items()}
     text = "\n\n".join(
-        "\n".join([f"[{name}]", *(f"{key} = {toml_text(value)}" for key, value in table.items())])
+        "\n".join(
+            [
+                f"[{name}]",
+                *(f"{key} = {toml_text(value)}" for key, value in table.items() if value is not None),
+            ]
+        )
         for name, table in tables.items()
     )
     face.answer(shown, text)

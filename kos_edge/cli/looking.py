@@ -10,6 +10,7 @@ from kos_edge.cli.face import Face, common, pass_face
 from kos_edge.cli.reach import ask
 from kos_edge.cli.show import age, clean, columns, counted, local_time, size, span
 from kos_edge.control.reports import AgentReport, PeerReport, QueueReport, StatusReport
+from kos_edge.delivery.limits import LEVELS
 
 
 @click.command()
@@ -37,6 +38,8 @@ def queue_text(report: QueueReport, now: float) -> str:
     text = f"{counted(report['messages'], 'message')}, {size(report['bytes'])}"
     if report["messages"]:
         text += f", the oldest from {age(report['oldest_at'], now)} ago, {report['in_flight']} under way"
+    if report["percent"] >= LEVELS[0]:
+        text += f", {report['percent']:.0f} % full (then: {report['when_full']})"
     if report["dead"]:
         text += f"; {counted(report['dead'], 'dead letter')} (kos-edge queue dead)"
     return text

@@ -53,12 +53,18 @@ class LaneReport(TypedDict):
 
 
 class QueueReport(TypedDict):
-    """What this node still owes others, and what was refused."""
+    """What this node still owes others, and what was refused.
+
+    `percent` is how full its fullest part is, of the whole or of a priority with a limit of its own; `when_full` is
+    what happens then: ``reject``, ``drop-oldest`` or ``drop-lowest-priority``.
+    """
 
     messages: int
     bytes: int
     limit_messages: int
     limit_bytes: int
+    percent: float
+    when_full: str
     oldest_at: str | None
     in_flight: int
     dead: int

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from kos_edge.agents.outcome import ANSWER_TOPIC, CALL_TOPIC
 from kos_edge.agents.port import Fate, Handler
 from kos_edge.clock import Clock
+from kos_edge.delivery.limits import Limit
 from kos_edge.errors import Invalid, Refused
 from kos_edge.klp.body import Payload
 from kos_edge.klp.pack import Class, Position, Priority
 from kos_edge.mesh.claims import Role
 from kos_edge.node.feed import Feed, Subscriber
-from kos_edge.node.publisher import Limits, Publisher, Terms
+from kos_edge.node.publisher import Publisher, Terms
 from kos_edge.node.sections import TopicSettings
 from kos_edge.node.settling import Settling
 from kos_edge.node.trust import Trust
@@ -35,8 +36,8 @@ def terms_of(topic: str, settings: TopicSettings) -> Terms:
     cls = Class(Priority[settings.priority.upper()], settings.durability == "durable", _ORDER[settings.order])
     ttl = None if settings.ttl_s is None else max(1, round(settings.ttl_s))
     limited = settings.max_messages is not None or settings.max_bytes is not None
-    limits = Limits(settings.max_messages, settings.max_bytes) if limited else None
-    return Terms(settings.audience, cls, settings.effective_linger_s, ttl, limits)
+    limit = Limit(settings.max_messages, settings.max_bytes) if limited else None
+    return Terms(settings.audience, cls, settings.effective_linger_s, ttl, limit)
 
 
 class NodeSubscription:

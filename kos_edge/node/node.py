@@ -32,6 +32,7 @@ from kos_edge.node.bus import NodeBus, terms_of
 from kos_edge.node.config import Config, load_config
 from kos_edge.node.enrolment import Enrolment
 from kos_edge.node.feed import Feed
+from kos_edge.node.fullness import Fullness, limits_of
 from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.housekeeping import Housekeeping
 from kos_edge.node.inbound import Inbound
@@ -40,7 +41,7 @@ from kos_edge.node.link import Link
 from kos_edge.node.listening import carriers_for, port_of
 from kos_edge.node.numbering import Numbering
 from kos_edge.node.peers import Peers
-from kos_edge.node.publisher import Limits, Publisher, Sealer, Terms
+from kos_edge.node.publisher import Publisher, Sealer, Terms
 from kos_edge.node.readers import Readers
 from kos_edge.node.settling import Settling
 from kos_edge.node.statedir import StateDir
@@ -142,7 +143,8 @@ class Node:
         try:
             self._mount(self.writer.store.database)
             if any(rule.limits for rule in self.config.topics):
-                self.writer.store.outbox.limited = lambda topic: self._terms_of(topic).limits is not None
+                self.writer.store.outbox.limited = lambda topic: self._terms_of(topic).limit is not None
+            self.writer.store.outbox.limits = limits_of(self.config.queue)
             mode = (
                 Mode.OPEN
                 if self.config.admission.open
@@ -174,14 +176,15 @@ class Node:
             self.clock,
             self.uptime,
             terms=self._terms_of,
-            limits=Limits(self.config.queue.max_messages, self.config.queue.max_bytes),
             pack_messages=self.config.queue.pack_messages,
             ring=self.ring,
             push=self.feed.push,
             sealer=self._sealer,
             is_all=self.trust.is_all,
             committed=self._committed,
+            buried=self.feed.forget,
         )
+        self.fullness = Fullness(self.writer.store.outbox)
         self.inbound = Inbound(
             self.writer,
             self.trust,
@@ -333,6 +336,7 @@ class Node:
         return Sealer(self.trust.key, self.trust.mesh)
 
     def _committed(self, entries: Sequence[Entry]) -> None:
+        self.fullness.look()
         self.feed.announce(entries)
         self.peers.news()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kos_edge.clock import Clock
+from kos_edge.delivery.limits import Amount, Limit, WhenFull, queue_of
 from kos_edge.delivery.linger import Linger
 from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
@@ -33,27 +33,8 @@ from kos_edge.store.writer import Writer
 
 Lane = tuple[str, Class]
 
-_COUNT, _BYTES = "messages", "bytes"
 _NOTHING = Usage()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may wait; what would be more is refused."""
-
-    messages: int | None
-    bytes: int | None
-
-    def refuse(self, what: str, messages: int, size: int) -> None:
-        """Raise Unavailable where so much waits already that nothing more fits."""
-        full_count = self.messages is not None and messages > self.messages
-        full_size = self.bytes is not None and size > self.bytes
-        if full_count or full_size:
-            raise Unavailable(
-                f"{what} is full: {self.messages or 'any number of'} messages and {self.bytes or 'any number of'} bytes"
-                " may wait",
-                hint="it drains as soon as the audience is reachable: kos-edge queue, kos-edge peers",
-            )
+_WHOLE = "the queue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +45,7 @@ class Terms:
     cls: Class
     linger_s: float
     ttl_s: int | None
-    limits: Limits | None = None
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +70,8 @@ class Publisher:
     """One node's way into its own outbox.
 
     `sealer` gives None while the node belongs to no mesh. `is_all` says whether this node is the whole audience.
-    `committed` is called after each commit, with what is new in the journal.
+    `committed` is called after each commit, with what is new in the journal, `buried` of each stream of which
+    something was dropped.
     """
 
     def __init__(
@@ -99,31 +81,32 @@ class Publisher:
         uptime: Uptime,
         *,
         terms: Callable[[str], Terms],
-        limits: Limits,
         pack_messages: int = MAX_COUNT,
         ring: VolatileRing,
         push: Callable[[Pack], None],
         sealer: Callable[[], Sealer | None],
         is_all: Callable[[str], bool],
         committed: Callable[[Sequence[Entry]], None],
+        buried: Callable[[Stream], None],
     ) -> None:
         self._writer = writer
         self._clock = clock
         self._uptime = uptime
         self._terms = terms
-        self._limits = limits
         self._pack_messages = pack_messages
         self._ring = ring
         self._push = push
         self._sealer = sealer
         self._is_all = is_all
         self._committed = committed
+        self._buried = buried
         self._linger: Linger[Lane, _Waiting] = Linger(MESSAGE_ROOM)
         self._wake = asyncio.Event()
-        self._gathered: Counter[str] = (
-            Counter()
-        )  # messages and bytes between enqueue and commit, by topic too
+        self._gathered: dict[
+            str, Amount
+        ] = {}  # between enqueue and commit: all, by priority, by limited topic
         self.accepted = 0
+        self.dropped = 0
         self.refused = 0
         self.commits = 0
 
@@ -189,9 +172,9 @@ class Publisher:
         size = sum(message.size for message in messages)
         goal = audience or terms.audience
         if not self._is_all(goal):
-            self._refuse_beyond_limits(topic, len(messages), size, terms.limits)
+            self._refuse_beyond_limits(topic, terms, Amount(len(messages), size))
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        self._count(topic, len(messages), size)
+        self._count(topic, Amount(len(messages), size))
         self._linger.add(
             (goal, terms.cls),
             _Waiting(messages, now_ms, size, future),
@@ -202,30 +185,36 @@ class Publisher:
         self._wake.set()
         return future
 
-    def _refuse_beyond_limits(self, topic: str, count: int, size: int, limits: Limits | None) -> None:
+    def _refuse_beyond_limits(self, topic: str, terms: Terms, new: Amount) -> None:
+        """Refuse what cannot be accepted before it has cost a commit; the exact decision is the commit's.
+
+        Where something may be dropped for it, only what is gathered in memory has to fit.
+        """
         outbox = self._writer.store.outbox
+        limits, priority = outbox.limits, terms.cls.priority
+        standing = outbox.by_priority if limits.when_full is WhenFull.REJECT else {}
         try:
-            self._limits.refuse(
-                "the queue",
-                outbox.usage.messages + self._gathered[_COUNT] + count,
-                outbox.usage.bytes + self._gathered[_BYTES] + size,
-            )
-            if limits is not None:
+            for limit, what, waits in (
+                (limits.whole, _WHOLE, sum(standing.values(), Amount())),
+                (limits.of(priority), queue_of(priority), standing.get(priority, Amount())),
+            ):
+                if not limit.holds(waits + self._gathered.get(what, Amount()) + new):
+                    raise limit.full(what)
+            if terms.limit is not None:
                 used = outbox.by_topic.get(topic, _NOTHING)
-                messages = used.messages + self._gathered[f"{topic} {_COUNT}"] + count
-                limits.refuse(
-                    f"the queue of {topic}", messages, used.bytes + self._gathered[f"{topic} {_BYTES}"] + size
-                )
+                waits = Amount(used.messages, used.bytes)
+                if not terms.limit.holds(waits + self._gathered.get(topic, Amount()) + new):
+                    raise terms.limit.full(f"the queue of {topic}")
         except Unavailable:
-            self.refused += count
+            self.refused += new.messages
             raise
 
-    def _count(self, topic: str, messages: int, size: int) -> None:
-        self._gathered[_COUNT] += messages
-        self._gathered[_BYTES] += size
-        if self._terms(topic).limits is not None:
-            self._gathered[f"{topic} {_COUNT}"] += messages
-            self._gathered[f"{topic} {_BYTES}"] += size
+    def _count(self, topic: str, amount: Amount) -> None:
+        terms = self._terms(topic)
+        for what in (_WHOLE, queue_of(terms.cls.priority), *((topic,) if terms.limit else ())):
+            self._gathered[what] = self._gathered.get(what, Amount()) + amount
+            if self._gathered[what] == Amount():
+                del self._gathered[what]
 
     async def run(self) -> None:
         """Commit what is due, for as long as the node runs; what waits at the end is committed too."""
@@ -259,7 +248,7 @@ class Publisher:
             raise
         finally:
             for item in (item for waiting in batches.values() for item in waiting):
-                self._count(item.messages[0].topic, -len(item.messages), -item.size)
+                self._count(item.messages[0].topic, Amount(-len(item.messages), -item.size))
         self._committed(entries)
 
     async def _commit_batches(self, batches: dict[Lane, list[_Waiting]]) -> list[Entry]:
@@ -277,6 +266,7 @@ class Publisher:
         if not batches:
             return []
         entries: list[Entry] = []
+        buried: set[Stream] = set()
         jobs = [
             self._writer.run(self._append(sealer, lane, waiting, stamp)) for lane, waiting in batches.items()
         ]
@@ -284,13 +274,17 @@ class Publisher:
         self.commits += 1
         for waiting, result in zip(batches.values(), results, strict=True):
             if isinstance(result, Appended):
+                self.dropped += result.dropped
+                buried |= result.buried
                 self._tell(waiting, result.stream, result.first)
                 entries += result.entries
             elif isinstance(result, Exception):
                 self._fail({("", Class()): waiting}, result)
             else:
                 raise result
-        return entries
+        for stream in buried:
+            self._buried(stream)
+        return [entry for entry in entries if entry.pack.stream not in buried]
 
     def _send_volatile(self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp) -> None:
         """Number, seal and offer what is not meant to outlive this process."""

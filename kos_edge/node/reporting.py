@@ -184,6 +184,8 @@ async def queue(node: Node) -> QueueReport:
         bytes=size,
         limit_messages=node.config.queue.max_messages,
         limit_bytes=node.config.queue.max_bytes,
+        percent=round(node.fullness.percent(), 1),
+        when_full=node.config.queue.when_full,
         oldest_at=oldest,
         in_flight=sum(link.courier.in_flight for link in node.peers.links.values()),
         dead=dead,
@@ -236,7 +238,7 @@ def traffic(node: Node) -> TrafficReport:
         refused=node.publisher.refused,
         commits=node.publisher.commits,
         settled=node.settling.delivered,
-        dropped=0,
+        dropped=node.publisher.dropped,
         expired=node.housekeeping.expired,
         received=node.inbound.counters["messages"],
         duplicates=node.inbound.counters["duplicate"],
@@ -257,7 +259,7 @@ def troubles(node: Node) -> list[str]:
 
 def warnings(node: Node) -> list[str]:
     """What a person should do something about."""
-    found = troubles(node)
+    found = troubles(node) + node.fullness.warnings()
     if (node.state.path / RECOVERY_NAME).exists():
         found.append(
             f"the mesh's recovery file is still on this machine: move {node.state.path / RECOVERY_NAME} to a safe place"

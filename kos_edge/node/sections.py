@@ -61,8 +61,28 @@ class NetworkSection:
 class QueueSection:
     """``[queue]``: what this node owes others and has not yet handed over."""
 
-    max_messages: int = setting(count(), 1_000_000, "At this many messages, new ones are refused.")
-    max_bytes: int = setting(SIZE, 512_000_000, "At this size, new messages are refused.")
+    max_messages: int = setting(count(), 1_000_000, "At most so many messages wait.")
+    max_bytes: int = setting(SIZE, 512_000_000, "At most so many bytes wait.")
+    when_full: str = setting(
+        choice("reject", "drop-oldest", "drop-lowest-priority"),
+        "reject",
+        "What happens to a message that does not fit. reject: it is refused. drop-oldest: the oldest packs go, but\n"
+        "critical ones for a critical one only. drop-lowest-priority: the oldest packs of the lowest priority go,\n"
+        "never one of a higher priority than its own. What goes leaves a signed tombstone, which its receiver gets.",
+    )
+    max_messages_low: int | None = setting(
+        count(),
+        None,
+        "Of each priority at most so many; of a full one only its own packs go.",
+        sample="100000",
+    )
+    max_bytes_low: int | None = setting(SIZE, None, "The same for their size.", sample='"64MB"')
+    max_messages_normal: int | None = setting(count(), None, "Of priority normal.", sample="100000")
+    max_bytes_normal: int | None = setting(SIZE, None, "Of priority normal.", sample='"64MB"')
+    max_messages_high: int | None = setting(count(), None, "Of priority high.", sample="100000")
+    max_bytes_high: int | None = setting(SIZE, None, "Of priority high.", sample='"64MB"')
+    max_messages_critical: int | None = setting(count(), None, "Of priority critical.", sample="100000")
+    max_bytes_critical: int | None = setting(SIZE, None, "Of priority critical.", sample='"64MB"')
     weight_high: int = setting(
         count(),
         4,

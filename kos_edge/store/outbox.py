@@ -6,13 +6,15 @@ settled yet. What is dropped or expires leaves a tombstone in its place, in the 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf
+from operator import attrgetter
 
+from kos_edge.delivery.limits import Amount, Lane, Limits, make_room
 from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.errors import Invalid, Misuse
@@ -25,6 +27,7 @@ from kos_edge.klp.pack import (
     Message,
     Packer,
     Prepared,
+    Priority,
     Removed,
     Stream,
     peek,
@@ -60,6 +63,10 @@ class Appended:
     stream: Stream
     first: int
     entries: tuple[Entry, ...] = ()
+    dropped: int = 0
+    """Numbers that had to go for it."""
+    buried: frozenset[Stream] = frozenset()
+    """The streams that these were of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,8 @@ class Outbox:
         self._opened: list[int] = []  # by this process
         self.usage = Usage()
         self.tombstones = Usage()
+        self.by_priority: dict[Priority, Amount] = {}
+        self.limits = Limits()
         self.by_topic: dict[str, Usage] = {}
         self.limited: Callable[[str], bool] | None = None
         self._index: dict[int, list[Waiting]] = {}  # by stream id, in order
@@ -158,6 +167,7 @@ class Outbox:
         """Count what is owed of the streams of `sources`: one pass over the packs, without their bytes."""
         self.usage = Usage()
         self.tombstones = Usage()
+        self.by_priority = {}
         self.by_topic = {}
         self._index = {}
         self._gone.clear()
@@ -184,17 +194,24 @@ class Outbox:
     def count_in(self, row: StreamRow, waiting: Waiting) -> None:
         """What comes next of a stream is owed."""
         self._index.setdefault(row.id, []).append(waiting)
-        self._count_in(waiting)
+        self._count_in(row, waiting)
 
-    def _count_in(self, waiting: Waiting) -> None:
+    def _count_in(self, row: StreamRow, waiting: Waiting) -> None:
         usage = self.usage if waiting.gone is None else self.tombstones
         usage.add(1, waiting.count, waiting.size)
+        if waiting.gone is None:
+            priority = row.stream.cls.priority
+            amount = Amount(waiting.count, waiting.size)
+            self.by_priority[priority] = self.by_priority.get(priority, Amount()) + amount
         for topic, messages, size in waiting.topics:
             self.by_topic.setdefault(topic, Usage()).add(1, messages, size)
 
-    def _count_out(self, waiting: Waiting) -> None:
+    def _count_out(self, row: StreamRow, waiting: Waiting) -> None:
         usage = self.usage if waiting.gone is None else self.tombstones
         usage.add(-1, -waiting.count, -waiting.size)
+        if waiting.gone is None:
+            priority = row.stream.cls.priority
+            self.by_priority[priority] = self.by_priority[priority].without(waiting)
         self._lasting.pop(waiting.id, None)
         for topic, messages, size in waiting.topics:
             self.by_topic[topic].add(-1, -messages, -size)
@@ -229,6 +246,8 @@ class Outbox:
     ) -> Appended:
         """Number, seal and insert `messages` of one lane, at most `most` in a pack; inside a transaction.
 
+        Where they do not fit beside what waits, `limits` say what is dropped for them, in the same transaction, or
+        that they are refused, all of them (Unavailable, and nothing has changed).
         `settle` is True where this node is the whole audience: nothing is owed then.
         """
         if not self.epoch:
@@ -253,6 +272,11 @@ class Outbox:
             prev = packer.chain_hash
             sealed.append((number, ttl, as_sealed(packer)))
             number += packer.count
+        victims: dict[Stream, list[Waiting]] = {}
+        if not settle:
+            arriving = Amount(number - first, sum(len(pack.raw) for *_, pack in sealed))
+            victims = self._make_room(cls.priority, arriving)
+        dropped = sum(self.bury(each, packs, Removal.DROPPED, key, mesh) for each, packs in victims.items())
         row = self._streams.ensure(stream)
         at = stamp.wall_ms or 0
         entries = []
@@ -269,7 +293,21 @@ class Outbox:
         if settle:
             row.settled = row.held
         self._streams.touch(row)
-        return Appended(stream, first, tuple(entries))
+        return Appended(stream, first, tuple(entries), dropped, frozenset(victims))
+
+    def _make_room(self, priority: Priority, arriving: Amount) -> dict[Stream, list[Waiting]]:
+        """What has to go so that this fits, by stream. Raises Unavailable."""
+        lanes = [
+            Lane(self._streams.by_id(ident).stream.cls.priority, packs)
+            for ident, packs in self._index.items()
+        ]
+        victims: dict[Stream, list[Waiting]] = {}
+        for victim in make_room(self.limits, self.by_priority, lanes, priority, arriving):
+            for ident, packs in self._index.items():
+                place = bisect_left(packs, victim.id, key=attrgetter("id"))
+                if place < len(packs) and packs[place] is victim:
+                    victims.setdefault(self._streams.by_id(ident).stream, []).append(victim)
+        return victims
 
     def link(self, stream: Stream) -> Boundary | None:
         """What the first pack of `stream` names as before it: the end of the newest epoch of the lane."""
@@ -292,7 +330,7 @@ class Outbox:
         """What is owed of a stream is owed under its numbers no more; the caller numbers it anew."""
         packs = self._index.pop(row.id, [])
         for waiting in packs:
-            self._count_out(waiting)
+            self._count_out(row, waiting)
         return packs
 
     # -- dropping and expiring
@@ -309,39 +347,31 @@ class Outbox:
         if row is None:
             return 0
         packs = self._index.get(row.id, [])
-        doomed = {waiting.id for waiting in victims if waiting.gone is None}
         buried = 0
-        place = len(packs)
-        while place:  # from the end, so that the places before stay what they are
-            place -= 1
-            if packs[place].id not in doomed:
-                continue
-            end = place + 1
-            while place and packs[place - 1].id in doomed:
-                place -= 1
-            start = place
+        for start, end in _runs(packs, victims):  # from the end, so that the places before stay what they are
             if end < len(packs) and packs[end].gone is reason:
                 end += 1
             if start and packs[start - 1].gone is reason:
                 start -= 1
-            place = start
             grave = dig(row, packs, start, end, reason, self._packs.sealed, key, mesh)
             if grave is not None:
                 buried += sum(each.count for each in packs[start:end] if each.gone is None)
-                self._lay(packs, start, end, reason, grave)
+                self._lay(row, packs, start, end, reason, grave)
         return buried
 
-    def _lay(self, packs: list[Waiting], start: int, end: int, reason: Removal, grave: Grave) -> None:
+    def _lay(
+        self, row: StreamRow, packs: list[Waiting], start: int, end: int, reason: Removal, grave: Grave
+    ) -> None:
         """The tombstone takes the row of the last of the packs that it replaces: order and cursors hold."""
         for waiting in packs[start:end]:
-            self._count_out(waiting)
+            self._count_out(row, waiting)
         for waiting in packs[start : end - 1]:
             self._packs.delete(waiting.id, waiting.size)
         last = packs[end - 1]
         self._packs.replace(last.id, grave.first, grave.count, grave.raw, last.size)
         tombstone = replace(last, first=grave.first, size=len(grave.raw), ttl_s=None, topics=(), gone=reason)
         packs[start:end] = [tombstone]
-        self._count_in(tombstone)
+        self._count_in(row, tombstone)
 
     def expired(self, now: Stamp) -> dict[Stream, list[Waiting]]:
         """The packs of which every message has outlived its ttl, as far as their age is known."""
@@ -425,7 +455,7 @@ class Outbox:
         packs = self._index.get(row.id, [])
         done = packs[: _first_after(packs, row.settled)]
         for waiting in done:
-            self._count_out(waiting)
+            self._count_out(row, waiting)
             if waiting.gone is None:
                 self._gone.append((row.id, waiting))
         del packs[: len(done)]
@@ -447,6 +477,22 @@ def without_expired(raw: bytes, age_ms: int) -> bytes:
     return remove(raw, expired) if expired else raw
 
 
+def _runs(packs: Sequence[Waiting], victims: Iterable[Waiting]) -> list[tuple[int, int]]:
+    """Where those of the `victims` that still wait stand side by side, start and end, the last first."""
+    places = []
+    for victim in victims:
+        place = _first_after(packs, victim.first - 1)
+        if place < len(packs) and packs[place].id == victim.id and packs[place].gone is None:
+            places.append(place)
+    runs: list[tuple[int, int]] = []
+    for place in sorted(places, reverse=True):
+        if runs and runs[-1][0] == place + 1:
+            runs[-1] = (place, runs[-1][1])
+        else:
+            runs.append((place, place + 1))
+    return runs
+
+
 def _lasts_ms(raw: bytes) -> float:
     """The age in ms at which every message of a pack has outlived its ttl; infinite where one has none."""
     try:
@@ -465,7 +511,7 @@ def _lasts_ms(raw: bytes) -> float:
     )
 
 
-def _first_after(packs: list[Waiting], after: int) -> int:
+def _first_after(packs: Sequence[Waiting], after: int) -> int:
     return bisect_right(packs, after, key=lambda waiting: waiting.last)
 
 

@@ -197,6 +197,8 @@ class SmallNode:
             "bytes": 640,
             "limit_messages": 1_000_000,
             "limit_bytes": 512_000_000,
+            "percent": 81.5,
+            "when_full": "drop-oldest",
             "oldest_at": AT,
             "in_flight": 1,
             "dead": 1,

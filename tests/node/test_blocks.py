@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kos_edge import Agent, Reading
+from kos_edge.delivery.limits import Limit, Limits
 from kos_edge.errors import Invalid, Unavailable
 from kos_edge.klp.body import Data
-from kos_edge.node.publisher import Limits
 from kos_edge.testing import in_virtual_time
 from tests.node.world import World
 
@@ -43,13 +42,12 @@ async def test_a_block_that_breaks_a_rule_or_does_not_fit_is_refused_whole(tmp_p
         kept = edge.node.writer.store.packs.messages()
         with pytest.raises(Invalid):
             await edge.node.bus.publish_all("soil.x", [Data(1), Data(2**70)])
-        publisher._limits = replace(publisher._limits, messages=2)
+        edge.node.writer.store.outbox.limits = Limits(Limit(messages=2))
         with pytest.raises(Unavailable):
             await edge.node.bus.publish_all("soil.x", [Data(1), Data(2), Data(3)])
         assert publisher.refused == 3
         await asyncio.sleep(1)
         assert edge.node.writer.store.packs.messages() == kept
-        assert isinstance(publisher._limits, Limits)
 
 
 @in_virtual_time

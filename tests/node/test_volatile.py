@@ -30,7 +30,7 @@ async def test_what_was_sent_does_not_count_against_the_limit_of_the_queue(tmp_p
         make_volatile(edge, "live.value")
         for value in range(5):
             await edge.publish("live.value", value)
-        assert +edge.node.publisher._gathered == {}
+        assert edge.node.publisher._gathered == {}
 
 
 @in_virtual_time
