@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kos_edge.delivery.lanes import BUFFERED
-from kos_edge.klp.pack import Message, Pack, Position, Stream
+from kos_edge.klp.pack import Message, Position, Stream
 from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.tombstone import Tombstone
 from kos_edge.mesh.membership import Membership
 from kos_edge.store.packs import Entry
 from kos_edge.testing.machine import Machine
@@ -67,6 +68,7 @@ class Oracle:
         self._kids: dict[bytes, str] = {}
         self._made: dict[Place, bytes] = {}
         self._expired: dict[Place, float] = {}
+        self._dropped: set[Place] = set()
         self._dead: set[str] = set()
         self._handled: dict[str, dict[str, None]] = defaultdict(dict)
         self._handled_now: dict[str, dict[Stream, tuple[int, int]]] = defaultdict(dict)
@@ -133,30 +135,40 @@ class Oracle:
 
     def _read(self, machine: Machine, disk: _Disk, entry: Entry) -> None:
         pack, stream = entry.pack, entry.pack.stream
-        self.trace.note(f"commit {machine.name} {_name(stream)} {pack.first}-{pack.last}")
+        self.trace.note(f"commit {machine.name} {_name(stream)} {entry.first}-{entry.last}")
         if stream.source == machine.kid:
-            if pack.first != disk.own.get(stream, 0) + 1:
-                self._fail(
-                    f"{machine.name} numbered {_name(stream)} {pack.first} after {disk.own.get(stream, 0)}"
-                )
-            disk.own[stream] = pack.last
+            own = disk.own.get(stream, 0)
+            grown = (
+                isinstance(pack, Tombstone) and entry.first <= own
+            )  # it took the place of what was seen before
+            if entry.first != own + 1 and not grown:
+                self._fail(f"{machine.name} numbered {_name(stream)} {entry.first} after {own}")
+            disk.own[stream] = max(own, entry.last)
         else:
-            self._came(machine, disk, pack)
+            self._came(machine, disk, entry)
+        if isinstance(pack, Tombstone):
+            now = asyncio.get_running_loop().time()
+            for seq in range(entry.first, entry.last + 1):
+                if pack.reason is Removal.EXPIRED:
+                    self._expired.setdefault((stream, seq), now)
+                else:
+                    self._dropped.add((stream, seq))
+            return
         for (seq, item), slot in zip(pack.messages(), pack.slots, strict=True):
             if isinstance(item, Message) and isinstance(slot, bytes):
                 self._content(machine, stream, seq, slot)
             elif getattr(item, "reason", None) == Removal.EXPIRED:
                 self._expired.setdefault((stream, seq), asyncio.get_running_loop().time())
 
-    def _came(self, machine: Machine, disk: _Disk, pack: Pack) -> None:
-        stream, came = pack.stream, disk.came[pack.stream]
-        numbers = range(pack.first, pack.last + 1)
+    def _came(self, machine: Machine, disk: _Disk, entry: Entry) -> None:
+        stream, came = entry.pack.stream, disk.came[entry.pack.stream]
+        numbers = range(entry.first, entry.last + 1)
         if not came.isdisjoint(numbers):
-            self._fail(f"{machine.name} has {_name(stream)} {pack.first}-{pack.last} twice")
+            self._fail(f"{machine.name} has {_name(stream)} {entry.first}-{entry.last} twice")
         lane = (stream.source, stream.audience, stream.cls.code)
         if not stream.cls.fresh:
-            if pack.first != len(came) + 1:
-                self._fail(f"{machine.name} has {_name(stream)} {pack.first} after {len(came)}")
+            if entry.first != len(came) + 1:
+                self._fail(f"{machine.name} has {_name(stream)} {entry.first} after {len(came)}")
             if stream.epoch < disk.epochs.get(lane, 0):
                 self._fail(f"{machine.name} has {_name(stream)} after a later start")
         disk.epochs[lane] = max(stream.epoch, disk.epochs.get(lane, 0))
@@ -213,6 +225,8 @@ class Oracle:
             position = Position.parse(id)
             place = (position.stream, position.seq)
             source = self._disks[accepted.source]
+            if place in self._dropped:
+                continue
             if place in self._expired:
                 if accepted.ttl_s is None:
                     self._fail(f"{id} has no ttl and has expired")
@@ -233,6 +247,7 @@ class Oracle:
                     position.seq in disk.came.get(position.stream, ())
                     and accepted.ttl_s is None
                     and id not in self._dead
+                    and (position.stream, position.seq) not in self._dropped
                     and id not in self._handled[name]
                 ):
                     missing.append(id)
