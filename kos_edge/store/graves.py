@@ -5,25 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from kos_edge.errors import Invalid
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.message import Reason
 from kos_edge.klp.sealed import peek_sealed
 from kos_edge.klp.tombstone import bury
+from kos_edge.store.owed import Waiting
 from kos_edge.store.streams import StreamRow
 
 log = logging.getLogger(__name__)
-
-
-class Standing(Protocol):
-    """What stands in the outbox: its row, and its last number."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def last(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +28,7 @@ class Grave:
 
 def dig(
     row: StreamRow,
-    packs: Sequence[Standing],
+    packs: Sequence[Waiting],
     start: int,
     end: int,
     reason: Reason,

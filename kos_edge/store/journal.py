@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from heapq import nsmallest
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
@@ -17,15 +17,18 @@ from kos_edge.delivery.suspects import suspects
 from kos_edge.delivery.wire import MAX_ENDS, MAX_REFUSALS, End, Offer, Reach, Reason, Receipt, Refusal
 from kos_edge.errors import Invalid
 from kos_edge.klp.fork import MAX_STATEMENT, Statement, contradiction
-from kos_edge.klp.pack import Boundary, Class, Link, Malformed, Pack, Stream, peek
+from kos_edge.klp.pack import Boundary, Class, Link, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.stream import MAX_SEQ
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Database
+from kos_edge.store.intake import Incoming, Intake, malformed_of
 from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import CLOSED, OVER, StreamRow, Streams
+
+__all__ = ["Incoming", "Intake", "Journal", "malformed_of"]
 
 LaneKey = tuple[bytes, str, int]
 
@@ -42,33 +45,6 @@ REPEATING = 256  # streams of which they are remembered
 MAX_STREAMS = 2_048  # of one source, 1.5 MB: a member gone bad opens no more; others, and what it has, go on
 MAX_AHEAD_BYTES = 8 << 20  # packs of one source that wait ahead of gaps; a whole window over TCP is 0.5 MB
 AHEAD_ROW = 128  # bytes that a pack that waits takes beside its own
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A verified pack or tombstone from a peer. `refused` are numbers that policy does not let in, with the reason."""
-
-    pack: Sealed
-    age_ms: int | None
-    refused: Mapping[int, Reason] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Intake:
-    """What became of a batch: receipts for its streams, and the counts by verdict.
-
-    `gone` counts the numbers that tombstones stand for in the journal now, by their reason.
-    """
-
-    receipts: list[Receipt] = field(default_factory=list)
-    verdicts: dict[Verdict, int] = field(default_factory=dict)
-    messages: int = 0
-    gone: Counter[Removal] = field(default_factory=Counter)
-    last_id: int = 0
-    entries: list[Entry] = field(default_factory=list)
-    """What was journaled, for whoever reads it next."""
-    forks: list[tuple[Pack, Pack]] = field(default_factory=list)
-    """What was not taken, each with what is held and contradicts it: two signatures that prove a fork."""
 
 
 class Journal:
@@ -511,8 +487,3 @@ def _new_lane(key: LaneKey) -> Lane:
 
 def _lane_key(stream: Stream) -> LaneKey:
     return (stream.source, stream.audience, stream.cls.code)
-
-
-def malformed_of(pack: Pack) -> dict[int, Reason]:
-    """The numbers in a verified pack whose message breaks the grammar."""
-    return {seq: Reason.MALFORMED for seq, item in pack.others if isinstance(item, Malformed)}

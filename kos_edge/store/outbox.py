@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from math import inf
 from operator import attrgetter
@@ -39,92 +39,15 @@ from kos_edge.klp.tombstone import peek_tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.graves import Grave, dig
+from kos_edge.store.owed import Appended, Owed, Stamp, Usage, Waiting
 from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import StreamRow, Streams
+
+__all__ = ["Appended", "Outbox", "Owed", "Stamp", "Usage", "Waiting", "without_expired"]
 
 _EPOCH_KEY = "epoch"
 _RANDOM_BITS = 32
 GONE = 256  # packs remembered after a receipt has let them go
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """The moment of a commit: accumulated uptime in ms, and the wall clock with its uncertainty where known."""
-
-    uptime_ms: int
-    wall_ms: int | None
-    uncertainty_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """One commit's packs of one stream: the stream and the first number of what was appended."""
-
-    stream: Stream
-    first: int
-    entries: tuple[Entry, ...] = ()
-    dropped: int = 0
-    """Numbers that had to go for it."""
-    buried: frozenset[Stream] = frozenset()
-    """The streams that these were of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One pack that is owed: its place, its size, its shortest ttl in s, and when it was sealed.
-
-    `at_ms` is by the wall clock (0: not known), `uptime_ms` by this process (None: sealed before it started).
-    With a `gone` reason it is a tombstone.
-    """
-
-    id: int
-    first: int
-    last: int
-    size: int
-    at_ms: int
-    ttl_s: int | None
-    uptime_ms: int | None
-    topics: tuple[
-        tuple[str, int, int], ...
-    ] = ()  # messages and bytes of the topics that have a limit of their own
-    gone: Removal | None = None
-
-    @property
-    def count(self) -> int:
-        """How many numbers it stands for."""
-        return self.last - self.first + 1
-
-    def age_ms(self, now: Stamp) -> int | None:
-        """How long ago it was sealed: exact within one process, by the wall clock over a restart, else unknown."""
-        if self.uptime_ms is not None:
-            return max(0, now.uptime_ms - self.uptime_ms)
-        if self.at_ms and now.wall_ms is not None and now.wall_ms >= self.at_ms:
-            return now.wall_ms - self.at_ms
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """What is owed of one stream: numbers `first` to `last`."""
-
-    stream: Stream
-    first: int
-    last: int
-
-
-@dataclass(slots=True)
-class Usage:
-    """How much waits in the outbox, or of one topic in it."""
-
-    packs: int = 0
-    messages: int = 0
-    bytes: int = 0
-
-    def add(self, packs: int, messages: int, size: int) -> None:
-        """Count in, or with negative numbers out."""
-        self.packs += packs
-        self.messages += messages
-        self.bytes += size
 
 
 class Outbox:

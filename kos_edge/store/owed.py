@@ -1,0 +1,89 @@
+"""What is owed, as values: the packs that wait in the outbox, and how much that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.pack import Stream
+from kos_edge.store.packs import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The moment of a commit: accumulated uptime in ms, and the wall clock with its uncertainty where known."""
+
+    uptime_ms: int
+    wall_ms: int | None
+    uncertainty_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """One commit's packs of one stream: the stream and the first number of what was appended."""
+
+    stream: Stream
+    first: int
+    entries: tuple[Entry, ...] = ()
+    dropped: int = 0
+    """Numbers that had to go for it."""
+    buried: frozenset[Stream] = frozenset()
+    """The streams that these were of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One pack that is owed: its place, its size, its shortest ttl in s, and when it was sealed.
+
+    `at_ms` is by the wall clock (0: not known), `uptime_ms` by this process (None: sealed before it started).
+    With a `gone` reason it is a tombstone.
+    """
+
+    id: int
+    first: int
+    last: int
+    size: int
+    at_ms: int
+    ttl_s: int | None
+    uptime_ms: int | None
+    topics: tuple[
+        tuple[str, int, int], ...
+    ] = ()  # messages and bytes of the topics that have a limit of their own
+    gone: Removal | None = None
+
+    @property
+    def count(self) -> int:
+        """How many numbers it stands for."""
+        return self.last - self.first + 1
+
+    def age_ms(self, now: Stamp) -> int | None:
+        """How long ago it was sealed: exact within one process, by the wall clock over a restart, else unknown."""
+        if self.uptime_ms is not None:
+            return max(0, now.uptime_ms - self.uptime_ms)
+        if self.at_ms and now.wall_ms is not None and now.wall_ms >= self.at_ms:
+            return now.wall_ms - self.at_ms
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What is owed of one stream: numbers `first` to `last`."""
+
+    stream: Stream
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Usage:
+    """How much waits in the outbox, or of one topic in it."""
+
+    packs: int = 0
+    messages: int = 0
+    bytes: int = 0
+
+    def add(self, packs: int, messages: int, size: int) -> None:
+        """Count in, or with negative numbers out."""
+        self.packs += packs
+        self.messages += messages
+        self.bytes += size
