@@ -22,7 +22,7 @@ from kos_edge.mesh.policy import STARTER, sign_policy
 from kos_edge.mesh.recovery import MAX_FILE, open_recovery_file, recovery_file
 from kos_edge.mesh.revocation import Revocations
 from kos_edge.node.durable_file import write_durably
-from kos_edge.node.initialize import RECOVERY_NAME, clear_leftovers, put_name
+from kos_edge.node.initialize import RECOVERY_NAME, clear_leftovers, put_name, refuse_second
 from kos_edge.node.keyfile import read_key, write_key
 from kos_edge.node.node import STORE_NAME
 from kos_edge.node.statedir import StateDir
@@ -57,8 +57,7 @@ def make_hub(
     at = max(wall(), FLOOR_S)
     with state.lock():
         key = KeyPair.generate(random)
-        if state.key_file.exists():
-            write_key(state.key_file, key)  # raises: there is a node
+        refuse_second(state)
         clear_leftovers(path)
         member = authority.issue_issuer(
             key.public, chosen, at=at, capabilities=(REPLACES,) if replaces else (), random=random

@@ -91,6 +91,8 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
     topics: tuple[TopicRule, ...] = ()
     """The topic tables, the most special first."""
+    trouble: str | None = None
+    """Why this is not what stands in the file."""
 
     def topic(self, topic: str) -> TopicSettings:
         """The settings of a topic: each from the most special table that matches and sets it, or its default.

@@ -49,8 +49,7 @@ def initialize(
     state = StateDir.create(path)
     with state.lock():
         key = KeyPair.generate(random)
-        if state.key_file.exists():
-            write_key(state.key_file, key)  # raises: there is a node
+        refuse_second(state)
         clear_leftovers(path)
         kind = Role.parse(role)
         made_up: str | None = None
@@ -88,6 +87,14 @@ def machine_name() -> str:
     with contextlib.suppress(Invalid):
         return check_name(text)
     return "node"
+
+
+def refuse_second(state: StateDir) -> None:
+    """Raise Refused where there is a node already, be it only the copy of its key."""
+    if state.initialised:
+        raise Refused(
+            f"there is a node in {state.path} already", hint="name another directory with --state DIR"
+        )
 
 
 def clear_leftovers(path: Path) -> None:

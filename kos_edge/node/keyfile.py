@@ -1,7 +1,8 @@
-"""The file with a node's key: written once, checked at every start, never replaced."""
+"""The file with a node's key: written once, checked at every start, never replaced; and a copy of it."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from kos_edge.errors import Invalid, Refused, Unavailable
 from kos_edge.klp.identity import KeyPair
-from kos_edge.node.durable_file import write_durably
-from kos_edge.node.statedir import NotInitialised, owner_hint
+from kos_edge.node.durable_file import Found, write_durably
+from kos_edge.node.statedir import NotInitialised, copy_of, owner_hint
 
 _FORM = re.compile(rb"kos-edge-key 1 ([0-9a-f]{64}) ([0-9a-f]{16})\n")
 _LENGTH = len(b"kos-edge-key 1 ") + 64 + 1 + 16 + 1
@@ -27,7 +28,7 @@ def write_key(path: Path, key: KeyPair) -> None:
 
 def replace_key(path: Path, key: KeyPair) -> None:
     """Keep this key at `path`, in the place of any other, in one step. Raises Unavailable."""
-    write_durably(path, b"kos-edge-key 1 %s %s\n" % (key.seed.hex().encode(), _check(key.seed)), mode=0o600)
+    write_durably(path, _text(key), mode=0o600)
 
 
 def read_key(path: Path) -> KeyPair:
@@ -51,6 +52,41 @@ def read_key(path: Path) -> KeyPair:
             hint=f"put a copy of it back, or move {path.parent} away and start anew: kos-edge init",
         )
     return KeyPair.from_seed(seed)
+
+
+def find_key(path: Path) -> Found[KeyPair]:
+    """The key at `path`, or its copy with what is wrong with the first. Raises what `read_key` does for neither.
+
+    A key is never replaced by a new one: whoever had it would be somebody else.
+    """
+    try:
+        return Found(read_key(path))
+    except (Invalid, NotInitialised) as error:
+        copy = copy_of(path)
+        if not copy.exists():
+            raise
+        try:
+            return Found(
+                read_key(copy), f"{error.message}: the copy {copy.name} is used. Put it in its place"
+            )
+        except Invalid:
+            raise error from None
+
+
+def keep_copy(path: Path, found: Found[KeyPair]) -> None:
+    """Keep a copy of a key beside it. Never over the copy that is the only one left."""
+    copy = copy_of(path)
+    if found.trouble is not None:
+        return
+    with contextlib.suppress(Invalid, NotInitialised):
+        if read_key(copy) == found.value:
+            return
+    with contextlib.suppress(Unavailable):  # a full disk: at the next start
+        write_durably(copy, _text(found.value), mode=0o600)
+
+
+def _text(key: KeyPair) -> bytes:
+    return b"kos-edge-key 1 %s %s\n" % (key.seed.hex().encode(), _check(key.seed))
 
 
 def _check(seed: bytes) -> bytes:

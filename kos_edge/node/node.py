@@ -36,7 +36,8 @@ from kos_edge.node.fullness import Fullness, limits_of
 from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.housekeeping import Housekeeping
 from kos_edge.node.inbound import Inbound
-from kos_edge.node.keyfile import read_key
+from kos_edge.node.kept_config import load_kept
+from kos_edge.node.keyfile import find_key, keep_copy
 from kos_edge.node.link import Link
 from kos_edge.node.listening import carriers_for, port_of
 from kos_edge.node.numbering import Numbering
@@ -84,7 +85,9 @@ class Node:
         worker: Callable[[str, Clock], Worker] = ThreadWorker,
     ) -> None:
         self.state = StateDir.open(Path(state))
-        self.config = load_config(self.state.config_file) if config is None else config
+        if config is None:  # a command that only asks once says what is wrong, and changes nothing
+            config = (load_config if quiet else load_kept)(self.state.config_file)
+        self.config = config
         self.clock: Clock = clock or SystemClock()
         self.agent_files: dict[str, str] = {}
         self._agents = tuple(agents)
@@ -138,7 +141,10 @@ class Node:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Build the parts, and take them down in the opposite order; the caller holds the lock."""
-        self.trust = Trust(read_key(self.state.key_file), wall=self.clock.wall, random=self._random)
+        key = find_key(self.state.key_file)
+        keep_copy(self.state.key_file, key)
+        self.file_troubles = [text for text in (key.trouble, self.config.trouble) if text is not None]
+        self.trust = Trust(key.value, wall=self.clock.wall, random=self._random)
         self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded)
         try:
             self._mount(self.writer.store.database)

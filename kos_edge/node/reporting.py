@@ -254,7 +254,7 @@ def traffic(node: Node) -> TrafficReport:
 
 def troubles(node: Node) -> list[str]:
     """What is wrong with this node's own state: its disk, its files."""
-    return node.writer.store.troubles()
+    return [*node.file_troubles, *node.writer.store.troubles()]
 
 
 def warnings(node: Node) -> list[str]:

@@ -1,7 +1,10 @@
 """The state directory: everything a node is, in one place that one process at a time may change.
 
-    node.key       the Ed25519 seed, readable by the owner alone; written once
-    config.toml    the configuration, where there is one
+    node.key       the Ed25519 seed, readable by the owner alone; written once; node.key.copy is the same once more
+    config.toml    the configuration, where there is one; config.toml.good is the last one that a daemon could use
+    kos.db         the store (and its log, kos.db-wal); kos.db.reserve is room for when the disk is full,
+                   kos.db.damaged-* what a salvage has set aside
+    kos.meta       a copy of what the store says of this node, and the one before it
     lock           held by the process that works on the state; its pid is in it
     control.sock   where the daemon answers
 
@@ -60,13 +63,18 @@ class StateDir:
         self.lock_file = path / LOCK_NAME
         self.control_socket = path / SOCKET_NAME
 
+    @property
+    def initialised(self) -> bool:
+        """Whether there is a node: its key, or the copy of it. Raises OSError."""
+        return self.key_file.exists() or copy_of(self.key_file).exists()
+
     @classmethod
     def open(cls, path: Path) -> Self:
         """A state directory with a node in it. Raises NotInitialised, Refused where anybody may write it."""
         state = cls(path)
         try:
             found = path.stat()
-            initialised = state.key_file.exists()
+            initialised = state.initialised
         except (FileNotFoundError, NotADirectoryError):
             initialised = False
         except OSError as error:
@@ -141,6 +149,11 @@ class StateLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def copy_of(key_file: Path) -> Path:
+    """Where the copy of a key is."""
+    return key_file.with_name(f"{key_file.name}.copy")
 
 
 def default_state(environment: Mapping[str, str], uid: int) -> Path:

@@ -124,7 +124,7 @@ class Database:
     def _transact(self, work: list[Callable[[], object]]) -> list[object]:
         results: list[object] = []
         try:
-            self.refresh()
+            self.refresh(mend=True)
             self.execute("BEGIN IMMEDIATE")
             for job in work:
                 try:
@@ -144,13 +144,15 @@ class Database:
             if self._connection.in_transaction:
                 self.execute("ROLLBACK")
         self._stale = True
-        if not self._suspect:
-            with contextlib.suppress(sqlite3.Error):
-                self.refresh()
+        with contextlib.suppress(sqlite3.Error):
+            self.refresh()
 
-    def refresh(self) -> None:
-        """Where a commit failed and the file could not be read again: do that now. Raises sqlite3.Error."""
-        if self._suspect:
+    def refresh(self, *, mend: bool = False) -> None:
+        """Where a commit failed and the file could not be read again: do that now. Raises sqlite3.Error.
+
+        With `mend` what the disk has failed at is made good first; only to look at something it need not be.
+        """
+        if self._suspect and mend:
             self._mend()
         if self._stale:
             for reload in self._reloads:
@@ -183,28 +185,34 @@ class Database:
             )
             self._suspect = True
             with contextlib.suppress(sqlite3.Error):
-                self.refresh()
+                self.refresh(mend=True)
         return store_error(error, self.path)
 
     def _mend(self) -> None:
-        """After a failed sync: write over what it may have left, close, open, check, read again. Raises sqlite3.Error.
+        """After a failed sync: write over what it may have left, open anew, check, read again. Raises sqlite3.Error.
 
         The kernel takes pages for clean whose sync has failed, so the commit would be there after a restart and not
         after a power cut, and later ones behind it would be lost with it. A commit in its place ends that.
         """
-        with contextlib.suppress(
-            sqlite3.ProgrammingError
-        ):  # closed already, by an attempt that got no further
-            self.execute("BEGIN IMMEDIATE")
-            count = int.from_bytes(self.get(_MENDED_KEY) or b"", "big") + 1
-            self.put(_MENDED_KEY, count.to_bytes(4, "big"))
-            self.execute("COMMIT")
-            self._connection.close()
-        self._connect()
-        self._prepare()
-        (answer,) = self.execute("PRAGMA quick_check(1)").fetchone()
-        if answer != "ok":
-            raise sqlite3.DatabaseError(f"SQLITE_CORRUPT: {answer}")
+        before = self._connection
+        if before.in_transaction:
+            self.execute("ROLLBACK")
+        self.execute("BEGIN IMMEDIATE")
+        count = int.from_bytes(self.get(_MENDED_KEY) or b"", "big") + 1
+        self.put(_MENDED_KEY, count.to_bytes(4, "big"))
+        self.execute("COMMIT")
+        try:
+            self._connect()
+            self._prepare()
+            (answer,) = self.execute("PRAGMA quick_check(1)").fetchone()
+            if answer != "ok":
+                raise sqlite3.DatabaseError(f"SQLITE_CORRUPT: {answer}")
+        except BaseException:
+            if self._connection is not before:
+                self._connection.close()
+            self._connection = before
+            raise
+        before.close()
         self._suspect, self._stale, self.trouble = False, True, None
         log.warning("%s was opened again and checked: it is well", self.path)
 

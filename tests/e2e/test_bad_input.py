@@ -228,6 +228,7 @@ def test_two_daemons_on_one_state(hub: Box) -> None:
 def test_a_configuration_with_a_mistake_names_its_line(member: Box) -> None:
     config = member.state / "config.toml"
     good = config.read_text()
+    (member.state / "config.toml.good").unlink(missing_ok=True)
     config.write_text(good + "[queue]\nmax_message = 3\n")
     try:
         with nothing_changes(member.state):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from tests.e2e.boxes import ROOT, Box
 from tests.faults.edge_and_hub import EdgeAndHub
 from tests.faults.rows import Sweep, row
 from tests.faults.script import BATCH, Blow, End, SenderLedger, killed
@@ -49,6 +51,32 @@ def sweep(run: Sweep) -> None:
                 run.wrong(why)
     finally:
         system.close()
+    for number, blow in enumerate(beginnings()[: run.share(full=40, bounded=1)]):
+        _begin(run, run.folder / f"new-{number}", blow)
+
+
+def beginnings() -> list[Blow]:
+    """Blows while a node is made: its store with its tables, its files, its key."""
+    limits = {"rename": 5, "fsync": 12, "fdatasync": 8, "pwrite64": 60, "unlink": 4, "write": 6}
+    return [
+        Blow("sender", call, nth)
+        for call, most in limits.items()
+        for nth in range(1, most + 1, max(1, most // 8))
+    ]
+
+
+def _begin(run: Sweep, state: Path, blow: Blow) -> None:
+    """`init` is killed, and done again: there is one node, whole, whose store serves."""
+    box = Box(state)
+    words = box.line("init", "--role", "hub", "--name", "new")
+    subprocess.run([*blow.prefix, *words], cwd=ROOT, capture_output=True, check=False)
+    run.case()
+    again = box("init", "--role", "hub", "--name", "new")
+    if again.code != 0 and "there is a node" not in again.err:
+        run.wrong(f"init, {blow}, and then: {again.err}")
+    done = box("publish", "air.temperature", "1")
+    if done.code != 0:
+        run.wrong(f"init, {blow}, init again, and then: {done.err}")
 
 
 def warm(system: EdgeAndHub, folder: Path) -> None:
