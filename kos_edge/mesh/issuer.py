@@ -126,7 +126,8 @@ class Issuer:
         known = self.roster.get(kid)
         if kid == self.kid or (known is not None and known.standing is Standing.ISSUER):
             raise Refused(
-                "an issuer cannot revoke an issuer", hint="the authority does: kos-edge authority revoke"
+                "an issuer cannot revoke an issuer",
+                hint="the authority does: kos-edge hub replace NAME --stolen KID",
             )
         return revoke(self._seal, self.revocations, kid, reason, self._now(at))
 

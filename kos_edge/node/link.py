@@ -55,6 +55,9 @@ BLOCK_TIMEOUT_S = (
     20.0  # for one block of a large shipment: three retransmissions (RFC 7252), for all begins anew
 )
 ANSWER_LEAST_S = 5.0  # a late answer still settles something
+COMPARE_EVERY_S = (
+    60.0  # while things are carried: a second device with this key must not go on unnoticed for long
+)
 TRUST_ROUNDS = 64  # of revocations to catch up with in one go
 ASK_TIMEOUT_S = 8.0  # for a comparison: all retransmissions (RFC 7252) take 45 s, a new session is cheaper
 
@@ -116,6 +119,8 @@ class Link:
         )
         self._begun: set[Stream] = set()  # streams whose beginning the peer was offered or is being sent
         self._met = False
+        self._compared_at = clock.monotonic()
+        self._carried = False  # something was since then
         self._told: set[bytes] = set()
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -230,6 +235,7 @@ class Link:
         if not part and self._met:
             return False
         self._met = True
+        self._compared_at, self._carried = self._clock.monotonic(), False
         for request in _together(parts):
             if await self._offer(request):
                 return True
@@ -274,6 +280,9 @@ class Link:
                 self.session.close("the peer does not answer")
             elif self.courier.strikes >= DOUBT_STRIKES or self.session.needs_rekey:
                 self._doubt(self.session)
+            elif self._carried and now - self._compared_at > COMPARE_EVERY_S and self.courier.idle():
+                self._met = False
+                await self._compare_again()
             elif now - self.session.heard_at > self._keepalive_s and self.courier.idle():
                 if await self._writer.read(self._owed):
                     await self._compare_again()
@@ -339,6 +348,7 @@ class Link:
 
     async def _fly(self, shipment: Shipment) -> None:
         body = encode_ship(self.courier.parcels(shipment, self._clock.monotonic()))
+        self._carried = True
         timeout = BLOCK_TIMEOUT_S if shipment.large else max(ANSWER_LEAST_S, 4 * self.courier.window.rto)
         try:
             response = await self.session.request(

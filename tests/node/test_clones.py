@@ -160,6 +160,25 @@ async def test_what_the_hub_had_of_the_old_key_without_a_receipt_is_not_sent_aga
 
 
 @in_virtual_time
+async def test_two_that_were_copied_before_they_ever_sent_anything_are_found_in_minutes(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        twin = await twin_of(world, edge)
+        await twin.start()
+        await world.settled()
+        for number in range(40):
+            await edge.publish("air.temperature", number)
+            await twin.publish("air.temperature", -number)
+            await asyncio.sleep(10)
+            if edge.kid in hub.node.trust.forks:
+                break
+        assert edge.kid in hub.node.trust.forks
+
+
+@in_virtual_time
 async def test_a_token_for_another_device_s_place_is_no_way_back_for_the_old_key(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         hub, edge, _ = await quarantined(world)
