@@ -31,6 +31,7 @@ class Verdict(Enum):
     DUPLICATE = "duplicate"  # held already: answer with the receipt
     NOT_NOW = "not now"  # beyond the bounds: drop it, the sender comes back
     FORK = "fork"  # it contradicts what the same key signed before
+    OVER = "over"  # of an epoch that was forgotten: a late copy or another life of the key, nobody can tell
 
 
 @dataclass(slots=True)
@@ -148,7 +149,7 @@ class Lane:
         """
         first, last = header.first, header.first + count - 1
         if header.stream.epoch <= self.floor:
-            return Verdict.DUPLICATE
+            return Verdict.OVER
         position = self.epochs.get(header.stream.epoch)
         if position is None:
             if len(self.open_epochs()) >= OPEN_EPOCHS:

@@ -167,7 +167,10 @@ class Journal:
                 self._ahead_bytes[pack.stream.source] += len(pack.raw) + AHEAD_ROW
                 lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
                 self._remember_first(pack)
-            elif verdict is Verdict.FORK:
+            elif verdict in (
+                Verdict.FORK,
+                Verdict.OVER,
+            ):  # said, so that its source does not take it for kept
                 refusals += [Refusal(seq, int(Reason.FORKED)) for seq in range(pack.first, pack.last + 1)]
         for stream in tuple(touched):
             for later in self._later_epochs(stream):
@@ -366,10 +369,9 @@ class Journal:
     def receipt(self, stream: Stream, refusals: Iterable[Refusal] = ()) -> Receipt:
         """What is held of `stream`, with `refusals` and those of late."""
         lane = self._lanes.get(_lane_key(stream), Lane(chained=False))
-        if stream.epoch <= lane.floor:
-            return Receipt(
-                stream, MAX_SEQ
-            )  # it is over: what its source had of it has come, or it has said so
+        if stream.epoch <= lane.floor:  # what its source had of it has come, or it has said so
+            now = tuple(refusals)
+            return Receipt(stream, 0 if now else MAX_SEQ, (), now)
         position = lane.epochs.get(stream.epoch, Position())
         said = list(refusals)
         numbers = {refusal.seq for refusal in said}
