@@ -179,7 +179,7 @@ class Lane:
         """
         first, last = tombstone.first, tombstone.last
         if tombstone.stream.epoch <= self.floor:
-            return Verdict.DUPLICATE
+            return Verdict.OVER
         position = self.epochs.get(tombstone.stream.epoch)
         if position is None:
             if len(self.open_epochs()) >= OPEN_EPOCHS:

@@ -197,7 +197,7 @@ class Journal:
                 verdict = Verdict.NOT_NOW
                 self.no_room += 1
         intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
-        if verdict is Verdict.FORK:
+        if verdict in (Verdict.FORK, Verdict.OVER):
             return [Refusal(tombstone.first, int(Reason.FORKED))]
         if verdict in (Verdict.NEXT, Verdict.AHEAD):
             row = self._streams.ensure(stream)

@@ -190,3 +190,14 @@ def test_over_a_bad_wire_every_number_is_delivered_or_gone_and_none_both(seed: i
     assert sorted([*delivered, *gone]) == list(range(1, appended + 1))
     assert delivered == sorted(delivered)
     assert set(gone) <= set(dropped)
+
+
+def test_one_of_an_epoch_that_was_forgotten_lets_nothing_be_let_go_of(source: Source, hub: Store) -> None:
+    bury_in(source, range(1, 4))
+    tombstone = sealed(source)[0]
+    take_in(hub, *sealed(source))
+    lane = hub.journal._lane(tombstone.stream)
+    lane.forget([tombstone.stream.epoch])
+    intake = take_in(hub, tombstone)
+    assert intake.verdicts == {Verdict.OVER: 1}
+    assert intake.receipts[0].held == 0
