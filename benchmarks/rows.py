@@ -122,4 +122,23 @@ ROWS: tuple[Row, ...] = (
         20_000,
         Beside("SQLite in groups of 100 on this disk", "brokers.measures:sqlite_groups"),
     ),
+    Row(
+        "queue",
+        "what a message costs with 1,000,000 queued beside 1,000, append to settled",
+        "times",
+        "sizes:queue",
+        1.5,
+        at_most=True,
+        once=True,
+    ),
+    Row(
+        "queue-memory",
+        "memory that each queued message keeps",
+        "bytes",
+        "sizes:queue",
+        20,
+        at_most=True,
+        once=True,
+        note="bytes_a_message",
+    ),
 )
