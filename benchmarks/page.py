@@ -32,6 +32,7 @@ def figures(report: dict[str, Any]) -> str:
         f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['memory_mb']:,} MB,"
         f" {machine['system']}, Python {machine['python']}, SQLite {machine['sqlite']}; {versions}."
         f" The load was {machine['load']}.",
+        *_caution(report["rows"], machine),
         "",
         "| row | what | measured | beside it | goal | value | holds |",
         "|---|---|---|---|---|---|---|",
@@ -46,6 +47,18 @@ def figures(report: dict[str, Any]) -> str:
             f" | {other} | {goal} | {_number(row['value'])} | {holds} |"
         )
     return "\n".join([*lines, ""])
+
+
+def _caution(rows: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]:
+    """What a reader has to know before believing the figures."""
+    said = []
+    if any(row["short"] for row in rows):
+        said.append(
+            "**These are of a short run: one round of some seconds each. They show what is measured, no more.**"
+        )
+    if machine["load"] > machine["cores"] / 2:
+        said.append("**Others were using the processor: ratios of what waits for it say little.**")
+    return said
 
 
 def readings(rows: list[dict[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kos_edge.errors import Invalid
@@ -25,7 +25,7 @@ def payload_of(value: Any, unit: str | None = None, fields: Fields | None = None
     """
     if value is None:
         return None
-    if isinstance(value, PAYLOADS):
+    if type(value) is not dict and isinstance(value, PAYLOADS):
         return value
     if fields is not None:
         if not isinstance(value, Mapping):
@@ -34,16 +34,27 @@ def payload_of(value: Any, unit: str | None = None, fields: Fields | None = None
             unknown = [str(name) for name in value if name not in fields]
             raise Invalid(f"{', '.join(unknown)}: not among the fields {', '.join(fields)}")
     if isinstance(value, Mapping):
-        if any(member is None for member in value.values()):
+        if not _are_numbers(value.values()):
             value = {name: member for name, member in value.items() if member is not None}
+            _check_numbers(value)
         if not value:
             return None
-        _check_numbers(value)
         if fields and len(value) < len(fields):
             fields = {name: fields[name] for name in value}
         return reading(value, unit, fields)
     _check_numbers({"": value})
     return reading(value, unit)
+
+
+def _are_numbers(members: Iterable[Any]) -> bool:
+    """Whether all are plain finite numbers, as nearly always: then there is nothing to leave out or to refuse."""
+    for member in members:
+        if type(member) is float:
+            if not math.isfinite(member):
+                return False
+        elif type(member) is not int:
+            return False
+    return True
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:

@@ -89,8 +89,22 @@ def head(major: int, argument: int) -> bytes:
 
 
 def encode_float(value: float) -> bytes:
-    """A floating-point number in the shortest of the three widths that gives it back; NaN has one encoding."""
-    return _write_float(value, 0)
+    """The shortest of the three widths that gives the same number back; NaN has one encoding."""
+    if value != value:
+        return _NAN
+    try:
+        single = _SINGLE.pack(value)
+    except OverflowError:
+        return b"\xfb" + _DOUBLE.pack(value)
+    if _SINGLE.unpack(single)[0] != value:
+        return b"\xfb" + _DOUBLE.pack(value)
+    try:
+        half = _HALF.pack(value)
+    except OverflowError:
+        return b"\xfa" + single
+    if _HALF.unpack(half)[0] != value:
+        return b"\xfa" + single
+    return b"\xf9" + half
 
 
 def byte_string(data: bytes) -> bytes:
@@ -158,22 +172,7 @@ def _write_key(key: Any) -> bytes:
 
 
 def _write_float(value: float, _depth: int) -> bytes:
-    """The shortest of the three widths that gives the same number back; NaN has one encoding."""
-    if value != value:
-        return _NAN
-    try:
-        single = _SINGLE.pack(value)
-    except OverflowError:
-        return b"\xfb" + _DOUBLE.pack(value)
-    if _SINGLE.unpack(single)[0] != value:
-        return b"\xfb" + _DOUBLE.pack(value)
-    try:
-        half = _HALF.pack(value)
-    except OverflowError:
-        return b"\xfa" + single
-    if _HALF.unpack(half)[0] != value:
-        return b"\xfa" + single
-    return b"\xf9" + half
+    return encode_float(value)
 
 
 def _write_simple(value: bool | None, _depth: int) -> bytes:

@@ -107,8 +107,10 @@ class Prepared(NamedTuple):
 
     def later(self, ms: int) -> Prepared:
         """The same, counted from a base that was so much earlier; at most as far from it as a message may be."""
+        if not ms:
+            return self
         offset = max(-MAX_OFFSET_MS, min(self.offset_ms + ms, MAX_OFFSET_MS))
-        return self._replace(offset_ms=offset) if ms else self
+        return Prepared(self.topic, self.type, offset, self.tail, self.has_options, self.ttl_s)
 
 
 def prepare(message: Message) -> Prepared:
