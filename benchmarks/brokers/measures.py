@@ -1,7 +1,7 @@
 """Subjects of `make bench`: what the brokers of today do with the same readings, on the same machine.
 
 Each is the publisher that people write, beside one broker on loopback; the bodies are made before the clock runs, which
-ours are not. None of the brokers syncs before it acknowledges, but for `mosquitto_saved`.
+ours are not. None of the brokers, set like this, syncs before it acknowledges.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def _published(run: Run, count: int, in_flight: int) -> float:
 def mosquitto_saved(run: Run) -> float:
     """Milliseconds from publish to PUBACK, p50, one reading at a time, where the broker saves every change.
 
-    The session has 100 messages already: all that it holds is written anew at every change.
+    The broker acknowledges first and saves then, so that each but the first waits for the save before it. The session
+    has 100 messages already: all that it holds is written anew at every change.
     """
     _ready()
     readings = bodies(run.size(300, 40))
