@@ -40,7 +40,7 @@ def _case(kind: Kind, folder: Path, blow: Blow) -> Outcome:
     system = made(folder, kind)
     ledger = SenderLedger(folder / "sent", "case")
     try:
-        return killed(system, blow, ledger, BATCHES)
+        return system.judged(killed(system, blow, ledger, BATCHES))
     finally:
         ledger.close()
         system.close()

@@ -45,7 +45,7 @@ def _case(kind: Kind, folder: Path, case: Case) -> Outcome:
     with disk.mounted():
         try:
             system.restore()
-            return full(system, disk, case.end, case.how, ledger)
+            return system.judged(full(system, disk, case.end, case.how, ledger))
         finally:
             ledger.close()
             system.close()

@@ -57,7 +57,7 @@ def _case(kind: Kind, seconds: float, folder: Path, seed: int) -> Outcome:
         if not _until_nothing_waits(system):
             wrong.append(f"{system.waiting()} wait still, though the weather is over")
         verdict = ledger.against(system.delivered())
-        return Outcome(verdict, struck=True, wrong=wrong)
+        return system.judged(Outcome(verdict, struck=True, wrong=wrong))
     finally:
         over.set()
         ledger.close()
