@@ -48,6 +48,8 @@ class Delivery:
     """The id of the message that this one answers."""
     ttl_left: float | None = None
     """Seconds until it expires; None when it never does. An expired message is not delivered at all."""
+    late: bool = False
+    """Something newer of its fresh-first stream has come before."""
 
 
 Handler = Callable[[Delivery], Awaitable[None]]

@@ -21,7 +21,7 @@ class Reading:
     of names to units. `at` is wall clock seconds since 1970, None when nobody knows the time, with
     `uncertainty` in seconds either way (None: unknown). `source` is the publishing node's name, `topic` and
     `id` are the message's. `attested` says that a gateway vouches for the value because its source could not
-    sign.
+    sign. `late` says that something newer of its fresh-first stream has come before.
     """
 
     value: Any
@@ -32,6 +32,7 @@ class Reading:
     topic: str = ""
     id: str = ""
     attested: bool = False
+    late: bool = False
 
     @classmethod
     def of(cls, delivery: Delivery) -> Reading:
@@ -47,6 +48,7 @@ class Reading:
             topic=delivery.topic,
             id=delivery.id,
             attested=delivery.attested,
+            late=delivery.late,
         )
 
     @property

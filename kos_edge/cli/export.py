@@ -15,7 +15,7 @@ from kos_edge.cli.parameters import moment
 from kos_edge.cli.reach import reach
 from kos_edge.cli.tail import print_message
 
-COLUMNS = ("at", "source", "name", "topic", "seq", "id", "type", "body", "unit")
+COLUMNS = ("at", "source", "name", "topic", "seq", "id", "type", "body", "unit", "late")
 """Of the CSV, in this order for good; new ones come at the end."""
 
 

@@ -277,6 +277,7 @@ class Delivered(TypedDict):
     `name` is the source's name in the mesh, `type` the payload's type (``data``, ``intent``, ...), `unit`
     that of a reading, or one for each field of it. `standing` is there where the source is revoked or in quarantine:
     the message is kept, and was handed to no handler since.
+    `late` is there, and true, where something newer of its fresh-first stream came before.
 
     With the type ``tombstone`` it is a run of numbers that will never come: `id` and `seq` are those of the first,
     `body` has `first`, `last`, `count` and the `reason` (``dropped by policy``, ``expired``, ...), `at` is when it
@@ -293,6 +294,7 @@ class Delivered(TypedDict):
     body: Json
     unit: NotRequired[str | dict[str, str]]
     standing: NotRequired[str]
+    late: NotRequired[bool]
 
 
 class RetryReport(TypedDict):

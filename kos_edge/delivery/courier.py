@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kos_edge.delivery.fair import Fair
 from kos_edge.delivery.lanes import Lanes
-from kos_edge.delivery.load import LaneKey, Load
+from kos_edge.delivery.load import LaneKey, Load, lane_of
 from kos_edge.delivery.portion import Portion
 from kos_edge.delivery.position import AHEAD_LIMIT
 from kos_edge.delivery.receipts import Settled
+from kos_edge.delivery.spans import joined
 from kos_edge.delivery.window import Window
 from kos_edge.delivery.wire import Answer, Parcel, Receipt
 from kos_edge.klp.pack import Stream
@@ -33,6 +34,7 @@ UNTAKEN_LEAST_S = (
 UNTAKEN_MOST_S = (
     3.0  # that the peer never takes must not fill the link: RFC 8085 3.1.3's rate without measurement
 )
+RANGES_KEPT = 256  # of one fresh-first stream; a receiver names 64
 WAIT_MOST_S = 60.0  # the longest rest that a peer may ask for
 
 
@@ -94,13 +96,23 @@ class Courier:
         """Bytes of further loads of a lane that it wants now; 0 when it has enough."""
         return self._lanes.room(lane)
 
-    def add(self, loads: Iterable[Load]) -> None:
-        """Take loads; those of one stream must come in order."""
+    def has(self, stream: Stream, last: int) -> bool:
+        """Whether the load of a fresh-first stream that ends with this number is in memory."""
+        return self._lanes.has(stream, last)
+
+    def add(self, loads: Iterable[Load]) -> list[Load]:
+        """Take loads; those of one stream must come in order, but of fresh-first ones.
+
+        What has no room any more, the oldest of a fresh-first lane, comes back: load it again when there is.
+        """
+        lanes: set[LaneKey] = set()
         for load in loads:
-            if self._is_held(load):
+            if self._is_held(load) or (load.stream.cls.fresh and self.has(load.stream, load.last)):
                 continue
             self._floor.setdefault(load.stream, load.first - 1)
             self._lanes.add(load)
+            lanes.add(lane_of(load.stream))
+        return [load for lane in lanes for load in self._lanes.evict(lane)]
 
     def idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
@@ -155,7 +167,7 @@ class Courier:
             length = len(load.pack)
             if loads and size + length + 8 > self._portion.size:
                 break
-            if load.last > self._position(load.stream) + AHEAD_LIMIT and (loads or self._flying):
+            if self._beyond(load) and (loads or self._flying):
                 blocked.add(lane)  # the receiver would not take it yet
                 continue
             self._lanes.pop(lane)
@@ -211,6 +223,9 @@ class Courier:
         settled = []
         for receipt in receipts:
             before = self._held.get(receipt.stream)
+            if receipt.stream.cls.fresh:
+                settled += self._on_fresh(before, receipt)
+                continue
             if before is not None and receipt.held < before.held:  # an old answer that was overtaken
                 if receipt.refusals:
                     settled.append(Settled(receipt.stream, receipt.held, receipt.refusals, receipt.reach))
@@ -219,6 +234,17 @@ class Courier:
             if before is None or receipt.held > before.held or receipt.refusals:
                 settled.append(Settled(receipt.stream, receipt.held, receipt.refusals, receipt.reach))
         return settled
+
+    def _on_fresh(self, before: Receipt | None, receipt: Receipt) -> list[Settled]:
+        """What a receiver holds of a fresh-first stream it holds for ever: receipts in any order add up."""
+        whole = receipt
+        if before is not None:
+            spans = joined(((1, max(before.held, receipt.held)), *before.ranges, *receipt.ranges))
+            whole = replace(receipt, held=spans.held, ranges=spans.ranges[-RANGES_KEPT:])
+        self._held[receipt.stream] = whole
+        if before == replace(whole, refusals=before.refusals if before else ()) and not receipt.refusals:
+            return []
+        return [Settled(receipt.stream, whole.held, receipt.refusals, receipt.reach, whole.ranges)]
 
     def on_failure(self, number: int, now: float) -> None:
         """The transport gave the shipment up."""
@@ -302,6 +328,10 @@ class Courier:
     def _position(self, stream: Stream) -> int:
         receipt = self._held.get(stream)
         return max(self._floor.get(stream, 0), receipt.held if receipt else 0)
+
+    def _beyond(self, load: Load) -> bool:
+        """Whether the receiver, which waits for what comes before, would not take it yet."""
+        return not load.stream.cls.fresh and load.last > self._position(load.stream) + AHEAD_LIMIT
 
     def _is_held(self, load: Load) -> bool:
         receipt = self._held.get(load.stream)

@@ -162,6 +162,7 @@ class Feed:
                 uncertainty=None if header.uncertainty_ms is None else header.uncertainty_ms / 1000,
                 correlation=item.correlation,
                 ttl_left=left,
+                late=entry.late,
             )
             yield Heard(entry.id, delivery, entry.pack, item)
 

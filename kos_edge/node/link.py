@@ -34,6 +34,7 @@ from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.klp.pack import Stream
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
+from kos_edge.node.fresh_loading import FreshLoading
 from kos_edge.node.inbound import KLP_PATH, SYNC_PATH, TRUST_PATH
 from kos_edge.node.numbering import Numbering
 from kos_edge.node.settling import Settling
@@ -114,6 +115,7 @@ class Link:
         self._handshake = handshake
         self._ours = bool(handshake)
         self._loaded: dict[Stream, int] = {}
+        self._fresh = FreshLoading(self.courier.has)
         self._compared: set[Stream] | None = (
             None  # where not all that is owed has been compared: the streams that were
         )
@@ -249,6 +251,7 @@ class Link:
         await self._settle(self.courier.on_receipts(self._entitled(synced.receipts)))
         for o in part:
             self._loaded.pop(o.stream, None)
+            self._fresh.forget(o.stream)
         return await self._numbering.compare(self.peer, synced, [o.stream for o in part])
 
     async def _compare_again(self) -> None:
@@ -300,7 +303,8 @@ class Link:
 
     async def _load(self) -> None:
         loads, unheard_of = await self._writer.read(self._gather)
-        self.courier.add(loads)
+        for load in self.courier.add(loads):
+            self._fresh.back(load)
         if unheard_of:  # only an offer says that the peer need not wait for what it will never get
             loaded = dict(self._loaded)
             await self._compare()
@@ -320,9 +324,13 @@ class Link:
         room: dict[LaneKey, int] = {}
         loads: list[Load] = []
         uncompared: dict[LaneKey, bool] = {}
+        fresh: dict[LaneKey, list[Owed]] = {}
         settled_elsewhere = False
         for owed in self._owed(store):
             lane = lane_of(owed.stream)
+            if owed.stream.cls.fresh:
+                fresh.setdefault(lane, []).append(owed)
+                continue
             if self._compared is not None:
                 known = owed.stream in self._compared
                 uncompared[lane] = uncompared.get(lane, True) and not known
@@ -344,6 +352,12 @@ class Link:
                     self._settling.leaving(owed.stream, found[-1].last)
                 room[lane] -= sum(len(load.pack) for load in found)
                 loads += found
+        for lane, streams in fresh.items():
+            now = self._clock.monotonic()
+            room[lane] = self.courier.room(lane)
+            for load in self._fresh.gather(store.outbox, streams, room[lane], self._uptime.stamp(), now):
+                self._settling.leaving(load.stream, load.last)
+                loads.append(load)
         return loads, settled_elsewhere or any(uncompared.values())
 
     async def _fly(self, shipment: Shipment) -> None:
@@ -391,7 +405,7 @@ class Link:
                 places
             ):  # not refused for good: the messages get other places, and this session knows the old ones
                 others = tuple(refusal for refusal in item.refusals if refusal.reason != Reason.FORKED)
-                item = replace(item, held=min(item.held, min(places) - 1), refusals=others)
+                item = replace(item, held=min(item.held, min(places) - 1), refusals=others, ranges=())
                 taken.append(item.stream)
             self._ring.settle(item)
             self._settling.take([item])

@@ -299,6 +299,8 @@ def delivered(node: Node, heard: Heard) -> Delivered:
         report["unit"] = units
     elif units:
         report["unit"] = {name: unit for name, unit in units.items() if unit is not None}
+    if delivery.late:
+        report["late"] = True
     return report
 
 

@@ -145,7 +145,8 @@ class TopicSettings:
     order: str = setting(
         choice("in-order", "fresh-first"),
         "in-order",
-        "fresh-first: the wish travels with the messages; this version still delivers them in order.",
+        "in-order: as they were published. fresh-first: after an outage the newest first, ahead of the backlog;\n"
+        "what comes after something newer is marked late.",
     )
     audience: str = setting(
         text(

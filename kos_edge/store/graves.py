@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from kos_edge.errors import Invalid
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.message import Reason
+from kos_edge.klp.message import Message, Reason, Removed
+from kos_edge.klp.pack import peek
 from kos_edge.klp.sealed import peek_sealed
 from kos_edge.klp.tombstone import bury
 from kos_edge.store.owed import Waiting
@@ -42,8 +44,8 @@ def dig(
         last = packs[end - 1].last
         if last == row.held and row.hash is not None:
             chain_hash = row.hash
-        elif end < len(packs):
-            link = peek_sealed(sealed(packs[end].id)).prev
+        elif end < len(packs) and (following := peek_sealed(sealed(packs[end].id))).first == last + 1:
+            link = following.prev
             chain_hash = link if isinstance(link, bytes) else b""
         else:
             chain_hash = peek_sealed(sealed(packs[end - 1].id)).chain_hash
@@ -55,3 +57,21 @@ def dig(
         log.warning("a pack that should go is damaged and stays: %s", error)
         return None
     return Grave(begin.first, count, raw)
+
+
+def lasts_ms(raw: bytes) -> float:
+    """The age in ms at which every message of a pack has outlived its ttl; infinite where one has none."""
+    try:
+        items = [item for _, item in peek(raw).messages()]
+    except Invalid:  # damaged: nobody knows what was in it
+        return inf
+    left = [item for item in items if not isinstance(item, Removed)]
+    return max(
+        (
+            item.ttl_s * 1000 + item.offset_ms
+            if isinstance(item, Message) and item.ttl_s is not None
+            else inf
+            for item in left
+        ),
+        default=0,
+    )

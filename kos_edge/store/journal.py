@@ -13,17 +13,17 @@ from dataclasses import replace
 from heapq import nsmallest
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
-from kos_edge.delivery.suspects import suspects
 from kos_edge.delivery.wire import MAX_ENDS, MAX_REFUSALS, End, Offer, Reach, Reason, Receipt, Refusal
 from kos_edge.errors import Invalid
-from kos_edge.klp.fork import MAX_STATEMENT, Statement, contradiction
-from kos_edge.klp.pack import Boundary, Class, Link, Pack, Stream, peek
+from kos_edge.klp.pack import Class, Pack, Stream, peek
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.stream import MAX_SEQ
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
+from kos_edge.store.contradictions import Contradictions
 from kos_edge.store.database import Database
+from kos_edge.store.fresh import FreshShelf
 from kos_edge.store.intake import Incoming, Intake, malformed_of
 from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import CLOSED, OVER, StreamRow, Streams
@@ -34,13 +34,6 @@ LaneKey = tuple[bytes, str, int]
 
 REPEATED = 32  # refusals of a stream that are said again in its next receipts, for one answer may be lost
 SUSPECT = (Verdict.NEXT, Verdict.AHEAD, Verdict.FORK)
-LOOKED_THROUGH = (
-    100_000  # newest packs among which the other half of a proof is looked for: a third of a second
-)
-FRUITLESS = (
-    32  # searches for a source that found nothing, and then no more: nobody keeps the disk busy with forks
-)
-FIRSTS = 1_024  # streams of which it is remembered what their first pack names as before it
 REPEATING = 256  # streams of which they are remembered
 MAX_STREAMS = 2_048  # of one source, 1.5 MB: a member gone bad opens no more; others, and what it has, go on
 MAX_AHEAD_BYTES = 8 << 20  # packs of one source that wait ahead of gaps; a whole window over TCP is 0.5 MB
@@ -56,19 +49,20 @@ class Journal:
         self._packs = packs
         self._lanes: dict[LaneKey, Lane] = {}
         self._refused: OrderedDict[Stream, dict[int, int]] = OrderedDict()
-        self._firsts: OrderedDict[Stream, Link] = OrderedDict()
-        self._fruitless: Counter[bytes] = Counter()
+        self._contradictions = Contradictions(database, streams, packs)
         self._ahead_bytes: Counter[bytes] = Counter()
         self.no_room = 0
         """Offers and packs that were not taken because their source has too much here already."""
+        self.fresh = FreshShelf(streams, packs, MAX_STREAMS)
         self.load()
 
     def load(self) -> None:
         """Read the positions again from the file."""
         self._lanes.clear()
         self._refused.clear()
-        self._firsts.clear()
+        self._contradictions.clear()
         self._ahead_bytes.clear()
+        self.fresh.clear()
         for row in self._streams:
             self._place(row)
         for ident, first, count, size, gone in self._database.execute(sql.AHEAD_ALL):
@@ -77,6 +71,9 @@ class Journal:
             self._lane(row.stream).keep_ahead(row.stream.epoch, first, first + count - 1, gone=bool(gone))
 
     def _place(self, row: StreamRow) -> None:
+        if row.stream.cls.fresh:
+            self.fresh.place(row)
+            return
         lane = self._lane(row.stream)
         if row.closed == OVER:
             lane.floor = max(lane.floor, row.stream.epoch)
@@ -104,6 +101,9 @@ class Journal:
         lanes: dict[LaneKey, dict[int, int]] = {}
         for offer in offers:
             stream = offer.stream
+            if stream.cls.fresh:
+                self.fresh.declare(stream, offer.first)
+                continue
             lanes.setdefault(_lane_key(stream), {})[stream.epoch] = offer.first
         for key, offered in lanes.items():
             firsts = self._that_fit(key, offered)
@@ -132,13 +132,16 @@ class Journal:
             if any(pack.stream.source == forked.stream.source for forked, _ in intake.forks):
                 continue
             refusals = touched.setdefault(pack.stream, [])
+            if pack.stream.cls.fresh:
+                refusals += self._take_fresh(incoming, at_ms, intake)
+                continue
             key = _lane_key(pack.stream)
             lane = self._lanes.get(key) or _new_lane(key)  # kept only when something of it is
             if isinstance(pack, Tombstone):
                 refusals += self._take_tombstone(lane, pack, incoming.age_ms, at_ms, intake)
                 continue
             verdict = lane.judge(pack.header, pack.count, pack.chain_hash)
-            other = self._contradicted(lane, pack) if verdict in SUSPECT else None
+            other = self._contradictions.of(lane, pack) if verdict in SUSPECT else None
             if other is not None:
                 intake.forks.append((pack, other))
                 intake.verdicts[Verdict.FORK] = intake.verdicts.get(Verdict.FORK, 0) + 1
@@ -156,7 +159,7 @@ class Journal:
                 pack = peek(pack.remove(dict.fromkeys(incoming.refused, Removal.REFUSED)))
             if verdict is Verdict.NEXT:
                 self._insert(pack, incoming.age_ms, at_ms, intake)
-                self._remember_first(pack)
+                self._contradictions.remember(pack)
                 self._close(lane, pack)
                 self._advance(lane, key, at_ms, intake)
             elif verdict is Verdict.AHEAD:
@@ -166,13 +169,13 @@ class Journal:
                 )
                 self._ahead_bytes[pack.stream.source] += len(pack.raw) + AHEAD_ROW
                 lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
-                self._remember_first(pack)
+                self._contradictions.remember(pack)
             elif verdict in (
                 Verdict.FORK,
                 Verdict.OVER,
             ):  # said, so that its source does not take it for kept
                 refusals += [Refusal(seq, int(Reason.FORKED)) for seq in range(pack.first, pack.last + 1)]
-        for stream in tuple(touched):
+        for stream in [stream for stream in touched if not stream.cls.fresh]:
             for later in self._later_epochs(stream):
                 touched.setdefault(later, [])
         for stream, refusals in touched.items():
@@ -180,6 +183,35 @@ class Journal:
             for start in range(MAX_REFUSALS, len(refusals), MAX_REFUSALS):
                 intake.receipts.append(self.receipt(stream, refusals[start : start + MAX_REFUSALS]))
         return intake
+
+    def _take_fresh(self, incoming: Incoming, at_ms: int, intake: Intake) -> list[Refusal]:
+        """Of a fresh-first stream whatever is new goes into the journal now, or not at all."""
+        pack = incoming.pack
+        verdict = self.fresh.judge(pack) if self.fresh.may_come(pack.stream) else Verdict.NOT_NOW
+        self.no_room += not self.fresh.may_come(pack.stream)
+        intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
+        other = (
+            self._contradictions.fresh(pack) if verdict is Verdict.FORK and isinstance(pack, Pack) else None
+        )
+        if other is not None:
+            intake.forks.append(other)
+            return []
+        if verdict in (Verdict.FORK, Verdict.OVER):
+            numbers = (pack.first,) if isinstance(pack, Tombstone) else range(pack.first, pack.last + 1)
+            return [Refusal(seq, int(Reason.FORKED)) for seq in numbers]
+        if verdict is not Verdict.NEXT:
+            return []
+        if isinstance(pack, Tombstone):
+            entries = self.fresh.bury(pack, at_ms)
+            intake.entries += entries
+            intake.gone[pack.reason] += sum(entry.last - entry.first + 1 for entry in entries)
+            return []
+        refusals = self._refuse(pack.stream, incoming.refused)
+        if incoming.refused:
+            pack = peek(pack.remove(dict.fromkeys(incoming.refused, Removal.REFUSED)))
+        intake.entries.append(self.fresh.insert(pack, incoming.age_ms, at_ms))
+        intake.messages += pack.count
+        return refusals
 
     def _take_tombstone(
         self, lane: Lane, tombstone: Tombstone, age_ms: int | None, at_ms: int, intake: Intake
@@ -262,7 +294,7 @@ class Journal:
                     verdict = lane.judge_gap(pack, first)
                 else:
                     verdict = lane.judge(pack.header, pack.count)
-                    other = self._contradicted(lane, pack) if verdict in SUSPECT else None
+                    other = self._contradictions.of(lane, pack) if verdict in SUSPECT else None
                 if other is not None and isinstance(pack, Pack):
                     intake.forks.append((pack, other))
                 elif verdict is Verdict.NEXT and isinstance(pack, Tombstone):
@@ -271,7 +303,7 @@ class Journal:
                         moved = True
                 elif verdict is Verdict.NEXT and isinstance(pack, Pack):
                     self._insert(pack, age_ms, at_ms, intake)
-                    self._remember_first(pack)
+                    self._contradictions.remember(pack)
                     self._close(lane, pack)
                     moved = True
                 elif verdict is Verdict.AHEAD:  # its epoch's predecessor is still incomplete
@@ -314,52 +346,6 @@ class Journal:
             row.closed = CLOSED
             self._streams.touch(row)
 
-    def _contradicted(self, lane: Lane, pack: Pack) -> Pack | None:
-        """What is held and cannot be of the same source as this verified pack; None for nearly every pack."""
-        for epoch, seq in suspects(lane, pack.header):
-            stream = replace(pack.stream, epoch=epoch)
-            if seq == 1 and epoch != pack.stream.epoch and not self._may_contradict(stream, pack):
-                continue
-            held = self._held_at(stream, seq)
-            if held is None or max(len(pack.cose.raw), len(held.cose.raw)) > MAX_STATEMENT:
-                continue  # nothing that could be passed on as a proof
-            if contradiction(Statement.of(pack), Statement.of(held)) is not None:
-                return held
-        return None
-
-    def _may_contradict(self, stream: Stream, pack: Pack) -> bool:
-        """Whether the first pack of `stream` may: by what it names as before it, which is looked up once."""
-        if stream not in self._firsts:
-            held = self._held_at(stream, 1)
-            self._firsts[stream] = None
-            if held is not None:
-                self._remember_first(held)
-        link, mine = self._firsts.get(stream), pack.header.prev
-        if not isinstance(link, Boundary):
-            return False
-        goes_on = link.epoch == pack.stream.epoch and pack.last >= link.seq
-        return goes_on or (isinstance(mine, Boundary) and mine.epoch == link.epoch)
-
-    def _remember_first(self, pack: Pack) -> None:
-        if pack.first == 1:
-            self._firsts[pack.stream] = pack.header.prev
-            if len(self._firsts) > FIRSTS:
-                self._firsts.popitem(last=False)
-
-    def _held_at(self, stream: Stream, seq: int) -> Pack | None:
-        row = self._streams.find(stream)
-        if row is None:
-            return None
-        found = self._database.execute(sql.AHEAD_AT, (row.id, seq, seq)).fetchone()
-        raw = None if found is None else bytes(found[0])
-        if raw is None and self._fruitless[stream.source] < FRUITLESS:
-            raw = self._packs.at(row.id, seq, LOOKED_THROUGH)
-            self._fruitless[stream.source] += raw is None
-        try:
-            return None if raw is None else peek(raw)
-        except Invalid:  # damaged: it proves nothing any more
-            return None
-
     def _later_epochs(self, stream: Stream) -> list[Stream]:
         """The next epochs of the lane: what comes in of one may have moved them on, and nothing else would say so."""
         lane = self._lanes.get(_lane_key(stream))
@@ -368,11 +354,10 @@ class Journal:
 
     def receipt(self, stream: Stream, refusals: Iterable[Refusal] = ()) -> Receipt:
         """What is held of `stream`, with `refusals` and those of late."""
-        lane = self._lanes.get(_lane_key(stream), Lane(chained=False))
-        if stream.epoch <= lane.floor:  # what its source had of it has come, or it has said so
+        if self._is_over(stream):  # what its source had of it has come, or it has said so
             now = tuple(refusals)
             return Receipt(stream, 0 if now else MAX_SEQ, (), now)
-        position = lane.epochs.get(stream.epoch, Position())
+        held, ranges = self._held(stream)
         said = list(refusals)
         numbers = {refusal.seq for refusal in said}
         said += [
@@ -380,7 +365,20 @@ class Journal:
             for seq, reason in self._refused.get(stream, {}).items()
             if seq not in numbers and len(said) < MAX_REFUSALS
         ]
-        return Receipt(stream, position.held, position.ranges(), tuple(said[:MAX_REFUSALS]), Reach.FINAL)
+        return Receipt(stream, held, ranges, tuple(said[:MAX_REFUSALS]), Reach.FINAL)
+
+    def _is_over(self, stream: Stream) -> bool:
+        if stream.cls.fresh:
+            return self.fresh.is_over(stream)
+        lane = self._lanes.get(_lane_key(stream))
+        return lane is not None and stream.epoch <= lane.floor
+
+    def _held(self, stream: Stream) -> tuple[int, tuple[tuple[int, int], ...]]:
+        if stream.cls.fresh:
+            return self.fresh.held(stream)
+        lane = self._lanes.get(_lane_key(stream), Lane(chained=False))
+        position = lane.epochs.get(stream.epoch, Position())
+        return position.held, position.ranges()
 
     def highest_epoch(self, source: bytes) -> int:
         """The newest epoch of `source` of which anything is held; 0 for none."""
@@ -418,9 +416,9 @@ class Journal:
                 if gone == limit or not passed or not (self._packs.bytes > max_bytes or too_old):
                     return gone
                 last = first + count - 1
-                if row.stream.source in own and last > row.settled:
+                if row.stream.source in own and last > row.settled and not row.spans.covers(first, last):
                     continue
-                self._let_go(row, ident, last, size)
+                self._let_go(row, ident, first, last, size)
                 gone += 1
         return gone
 
@@ -429,7 +427,7 @@ class Journal:
 
         The newest of them stays, and says that all before it are over too. Returns how many went.
         """
-        gone = 0
+        gone = self.fresh.forget_old_epochs()
         for (source, audience, code), lane in self._lanes.items():
             rows: list[StreamRow] = []
             for epoch in lane.over():
@@ -465,13 +463,16 @@ class Journal:
                     return gone
                 row = self._streams.by_id(stream)
                 last = first + count - 1
-                if row.stream.source in own and last <= row.settled:
-                    self._let_go(row, ident, last, size)
+                if row.stream.source in own and (last <= row.settled or row.spans.covers(first, last)):
+                    self._let_go(row, ident, first, last, size)
                     gone += 1
         return gone
 
-    def _let_go(self, row: StreamRow, ident: int, last: int, size: int) -> None:
-        row.floor, row.floor_hash = last, self._chain_hash(ident, last)
+    def _let_go(self, row: StreamRow, ident: int, first: int, last: int, size: int) -> None:
+        if row.stream.cls.fresh:  # what comes in no order has no such boundary: its runs stay, and a count
+            row.floor += last - first + 1
+        else:
+            row.floor, row.floor_hash = last, self._chain_hash(ident, last)
         self._streams.touch(row)
         self._packs.delete(ident, size)
 

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from math import inf
 from operator import attrgetter
 
 from kos_edge.delivery.limits import Amount, Lane, Limits, make_room
 from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
-from kos_edge.errors import Invalid, Misuse
+from kos_edge.delivery.spans import Run
+from kos_edge.errors import Misuse
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import (
     MAX_COUNT,
@@ -28,7 +28,6 @@ from kos_edge.klp.pack import (
     Packer,
     Prepared,
     Priority,
-    Removed,
     Stream,
     peek,
     remove,
@@ -38,8 +37,8 @@ from kos_edge.klp.pack import sealed as as_sealed
 from kos_edge.klp.tombstone import peek_tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Database
-from kos_edge.store.graves import Grave, dig
-from kos_edge.store.owed import Appended, Owed, Stamp, Usage, Waiting
+from kos_edge.store.graves import Grave, dig, lasts_ms
+from kos_edge.store.owed import Appended, Owed, Stamp, Usage, Waiting, adjacent, first_after, runs
 from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import StreamRow, Streams
 
@@ -47,6 +46,7 @@ __all__ = ["Appended", "Outbox", "Owed", "Stamp", "Usage", "Waiting", "without_e
 
 _EPOCH_KEY = "epoch"
 _RANDOM_BITS = 32
+SETTLED_RUNS = 256  # of one fresh-first stream; each receiver names 64 at most
 GONE = 256  # packs remembered after a receipt has let them go
 
 
@@ -107,8 +107,8 @@ class Outbox:
             return
         for ident, stream, first, count, size, at, ttl, gone in self._database.execute(sql.PACK_SIZES):
             row = own.get(stream)
-            if row is not None and first + count - 1 > row.settled:
-                last = first + count - 1
+            last = first + count - 1
+            if row is not None and last > row.settled and not row.spans.covers(first, last):
                 reason = peek_tombstone(self._packs.sealed(ident)).reason if gone else None
                 limited = self.limited is not None and not gone
                 topics = self._topics_in(self._packs.sealed(ident)) if limited else ()
@@ -271,10 +271,10 @@ class Outbox:
             return 0
         packs = self._index.get(row.id, [])
         buried = 0
-        for start, end in _runs(packs, victims):  # from the end, so that the places before stay what they are
-            if end < len(packs) and packs[end].gone is reason:
+        for start, end in runs(packs, victims):  # from the end, so that the places before stay what they are
+            if end < len(packs) and packs[end].gone is reason and adjacent(packs, end):
                 end += 1
-            if start and packs[start - 1].gone is reason:
+            if start and packs[start - 1].gone is reason and adjacent(packs, start):
                 start -= 1
             grave = dig(row, packs, start, end, reason, self._packs.sealed, key, mesh)
             if grave is not None:
@@ -307,7 +307,7 @@ class Outbox:
                 if age_ms is None or age_ms < waiting.ttl_s * 1000:
                     continue
                 if waiting.id not in self._lasting:
-                    self._lasting[waiting.id] = _lasts_ms(self._packs.sealed(waiting.id))
+                    self._lasting[waiting.id] = lasts_ms(self._packs.sealed(waiting.id))
                 if age_ms >= self._lasting[waiting.id]:
                     found.setdefault(self._streams.by_id(ident).stream, []).append(waiting)
         return found
@@ -344,16 +344,48 @@ class Outbox:
         loads: list[Load] = []
         size = 0
         packs = self._index.get(row.id, [])
-        for waiting in islice(packs, _first_after(packs, after), None):
+        for waiting in islice(packs, first_after(packs, after), None):
             if loads and size + waiting.size > limit_bytes:
                 break
-            age_ms = waiting.age_ms(now)
-            raw = self._packs.sealed(waiting.id)
-            if waiting.ttl_s is not None and age_ms is not None and age_ms >= waiting.ttl_s * 1000:
-                raw = without_expired(raw, age_ms)
-            loads.append(Load(stream, waiting.first, waiting.last, raw, age_ms, loaded_at))
+            loads.append(self._load(stream, waiting, now, loaded_at))
             size += waiting.size
         return loads
+
+    def _load(self, stream: Stream, waiting: Waiting, now: Stamp, loaded_at: float) -> Load:
+        age_ms = waiting.age_ms(now)
+        raw = self._packs.sealed(waiting.id)
+        if waiting.ttl_s is not None and age_ms is not None and age_ms >= waiting.ttl_s * 1000:
+            raw = without_expired(raw, age_ms)
+        return Load(stream, waiting.first, waiting.last, raw, age_ms, loaded_at)
+
+    def take_newest(
+        self,
+        stream: Stream,
+        above: int,
+        below: int,
+        limit_bytes: int,
+        now: Stamp,
+        loaded_at: float,
+        known: Callable[[Stream, int], bool],
+    ) -> tuple[list[Load], int]:
+        """Packs of a fresh-first stream between two numbers, the newest first, about `limit_bytes` of them.
+
+        And below which number to go on. Those that are `known` by their last number are on their way already.
+        """
+        row = self._streams.find(stream)
+        packs = [] if row is None else self._index.get(row.id, [])
+        loads: list[Load] = []
+        size = 0
+        place = bisect_right(packs, below - 1, key=lambda waiting: waiting.last)
+        while place and packs[place - 1].last > above and size < limit_bytes:
+            place -= 1
+            waiting = packs[place]
+            below = waiting.first
+            if known(stream, waiting.last):
+                continue
+            loads.append(self._load(stream, waiting, now, loaded_at))
+            size += waiting.size
+        return loads, below if size >= limit_bytes else above + 1
 
     def pack_of(self, stream: Stream, seq: int) -> bytes | None:
         """The sealed pack with this number, if it is still owed or was until lately: a refusal may come late."""
@@ -361,7 +393,7 @@ class Outbox:
         if row is None:
             return None
         packs = self._index.get(row.id, [])
-        place = _first_after(packs, seq - 1)
+        place = first_after(packs, seq - 1)
         if place < len(packs) and packs[place].first <= seq:
             return None if packs[place].gone else self._packs.sealed(packs[place].id)
         for ident, waiting in reversed(self._gone):
@@ -372,16 +404,43 @@ class Outbox:
     def settle(self, settled: Settled) -> list[Waiting]:
         """A final receipt came: let go of what it covers. Written with the next commit; never urgent."""
         row = self._streams.find(settled.stream)
-        if row is None or not settled.final or settled.held <= row.settled:
+        if row is None or not settled.final:
+            return []
+        if row.stream.cls.fresh:
+            return self._settle_runs(row, settled)
+        if settled.held <= row.settled:
             return []
         row.settled = min(settled.held, row.held)
+        return self._let_go(row, 0, row.settled)
+
+    def _settle_runs(self, row: StreamRow, settled: Settled) -> list[Waiting]:
+        """Of a fresh-first stream what lies above a gap is let go of as well."""
+        if row.settled > row.spans.held:
+            row.spans.add(Run(1, row.settled))
+        done: list[Waiting] = []
+        for first, last in ((1, settled.held), *settled.ranges):
+            last = min(last, row.held)
+            if first > last or row.spans.covers(first, last):
+                continue
+            if len(row.spans.runs) >= SETTLED_RUNS and not row.spans.touches(first, last):
+                continue
+            row.spans.add(Run(first, last))
+            row.settled = row.spans.held
+            done += self._let_go(row, first - 1, last)
+        return done
+
+    def _let_go(self, row: StreamRow, after: int, last: int) -> list[Waiting]:
+        """What is owed of a stream and ends beyond `after`, up to `last`, is owed no more."""
         packs = self._index.get(row.id, [])
-        done = packs[: _first_after(packs, row.settled)]
+        start, end = first_after(packs, after), first_after(packs, last)
+        if start < end and packs[start].first <= after:
+            start += 1  # begins before the run, so it is not all there
+        done = packs[start:end]
         for waiting in done:
             self._count_out(row, waiting)
             if waiting.gone is None:
                 self._gone.append((row.id, waiting))
-        del packs[: len(done)]
+        del packs[start:end]
         if not packs:
             self._index.pop(row.id, None)
         self._streams.touch(row)
@@ -398,44 +457,6 @@ def without_expired(raw: bytes, age_ms: int) -> bytes:
         and age_ms - item.offset_ms >= item.ttl_s * 1000
     }
     return remove(raw, expired) if expired else raw
-
-
-def _runs(packs: Sequence[Waiting], victims: Iterable[Waiting]) -> list[tuple[int, int]]:
-    """Where those of the `victims` that still wait stand side by side, start and end, the last first."""
-    places = []
-    for victim in victims:
-        place = _first_after(packs, victim.first - 1)
-        if place < len(packs) and packs[place].id == victim.id and packs[place].gone is None:
-            places.append(place)
-    runs: list[tuple[int, int]] = []
-    for place in sorted(places, reverse=True):
-        if runs and runs[-1][0] == place + 1:
-            runs[-1] = (place, runs[-1][1])
-        else:
-            runs.append((place, place + 1))
-    return runs
-
-
-def _lasts_ms(raw: bytes) -> float:
-    """The age in ms at which every message of a pack has outlived its ttl; infinite where one has none."""
-    try:
-        items = [item for _, item in peek(raw).messages()]
-    except Invalid:  # damaged: nobody knows what was in it
-        return inf
-    left = [item for item in items if not isinstance(item, Removed)]
-    return max(
-        (
-            item.ttl_s * 1000 + item.offset_ms
-            if isinstance(item, Message) and item.ttl_s is not None
-            else inf
-            for item in left
-        ),
-        default=0,
-    )
-
-
-def _first_after(packs: Sequence[Waiting], after: int) -> int:
-    return bisect_right(packs, after, key=lambda waiting: waiting.last)
 
 
 def _packed(

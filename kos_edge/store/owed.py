@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kos_edge.klp.pack import Reason as Removal
@@ -87,3 +89,29 @@ class Usage:
         self.packs += packs
         self.messages += messages
         self.bytes += size
+
+
+def runs(packs: Sequence[Waiting], victims: Iterable[Waiting]) -> list[tuple[int, int]]:
+    """Where those of the `victims` that still wait stand side by side, start and end, the last first."""
+    places = []
+    for victim in victims:
+        place = first_after(packs, victim.first - 1)
+        if place < len(packs) and packs[place].id == victim.id and packs[place].gone is None:
+            places.append(place)
+    runs: list[tuple[int, int]] = []
+    for place in sorted(places, reverse=True):
+        if runs and runs[-1][0] == place + 1 and adjacent(packs, place + 1):
+            runs[-1] = (place, runs[-1][1])
+        else:
+            runs.append((place, place + 1))
+    return runs
+
+
+def adjacent(packs: Sequence[Waiting], place: int) -> bool:
+    """Whether the numbers at this place follow those before it: of a fresh-first stream some may be settled."""
+    return packs[place - 1].last + 1 == packs[place].first
+
+
+def first_after(packs: Sequence[Waiting], after: int) -> int:
+    """The place of the first that ends beyond the number `after`."""
+    return bisect_right(packs, after, key=lambda waiting: waiting.last)

@@ -26,6 +26,8 @@ class Entry:
     last: int
     at: int
     age_ms: int | None
+    late: bool = False
+    """Something newer of its lane had come before."""
 
 
 class Packs:
@@ -43,10 +45,21 @@ class Packs:
         self.bytes, self.count, self.last_id = self._database.execute(sql.PACK_TOTALS).fetchone()
 
     def add(
-        self, stream: int, first: int, count: int, sealed: bytes, *, at: int, age: int | None, ttl: int | None
+        self,
+        stream: int,
+        first: int,
+        count: int,
+        sealed: bytes,
+        *,
+        at: int,
+        age: int | None,
+        ttl: int | None,
+        late: bool = False,
     ) -> int:
         """Append one pack; inside a transaction. Its id comes back."""
-        cursor = self._database.execute(sql.PACK_ADD, (stream, first, count, at, age, ttl, sealed))
+        cursor = self._database.execute(
+            sql.PACK_ADD, (stream, first, count, at, age, ttl, late or None, sealed)
+        )
         assert cursor.lastrowid is not None
         self.last_id = cursor.lastrowid
         self.bytes += len(sealed)
@@ -104,6 +117,6 @@ class Packs:
         """Packs after the one with id `after`, in order of arrival."""
         rows = self._database.execute(sql.PACK_AFTER, (after, limit))
         return [
-            Entry(ident, peek_sealed(bytes(raw)), first, first + count - 1, at, age)
-            for ident, _, first, count, at, age, _, raw in rows
+            Entry(ident, peek_sealed(bytes(raw)), first, first + count - 1, at, age, bool(late))
+            for ident, _, first, count, at, age, late, raw in rows
         ]

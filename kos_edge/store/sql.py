@@ -63,6 +63,11 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (kind, key)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE stream ADD COLUMN ranges BLOB;  -- fresh-first: the runs that are held (own streams: settled), CBOR
+    ALTER TABLE pack ADD COLUMN late INTEGER;   -- 1: something newer of its lane had come before
+    DELETE FROM ahead WHERE stream IN (SELECT id FROM stream WHERE class & 8);  -- never receipted, comes again
+    """,
 )
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
@@ -72,19 +77,21 @@ META_PUT = (
 META_DELETE = "DELETE FROM meta WHERE key = ?"
 
 STREAMS = (
-    "SELECT id, source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime"
-    " FROM stream ORDER BY epoch"
+    "SELECT id, source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime,"
+    " ranges FROM stream ORDER BY epoch"
 )
 STREAM_ADD = "INSERT INTO stream (source, audience, class, epoch) VALUES (?, ?, ?, ?)"
 STREAM_DELETE = "DELETE FROM stream WHERE id = ?"
 STREAM_POSITION = (
-    "UPDATE stream SET held = ?, hash = ?, settled = ?, floor = ?, floor_hash = ?, closed = ?, uptime = ?"
-    " WHERE id = ?"
+    "UPDATE stream SET held = ?, hash = ?, settled = ?, floor = ?, floor_hash = ?, closed = ?, uptime = ?,"
+    " ranges = ? WHERE id = ?"
 )
 
-PACK_ADD = "INSERT INTO pack (stream, first, count, at, age, ttl, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)"
+PACK_ADD = (
+    "INSERT INTO pack (stream, first, count, at, age, ttl, late, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 PACK_AFTER = (
-    "SELECT id, stream, first, count, at, age, ttl, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
+    "SELECT id, stream, first, count, at, age, late, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
 )
 PACK_SIZES = (
     "SELECT id, stream, first, count, length(sealed), at, ttl, substr(sealed, 1, 1) = x'84'"

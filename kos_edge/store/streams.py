@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from kos_edge.delivery.spans import Run, Spans
+from kos_edge.klp import cbor
+from kos_edge.klp.header import link_from_wire, link_to_wire
 from kos_edge.klp.pack import Class, Stream
 from kos_edge.store import sql
 from kos_edge.store.database import Database
@@ -29,6 +32,8 @@ class StreamRow:
     floor_hash: bytes | None = None
     closed: int = OPEN
     uptime_ms: int = 0
+    spans: Spans = field(default_factory=Spans)
+    """Of fresh-first streams: what is held here, of own ones what is settled."""
 
 
 class Streams:
@@ -61,9 +66,11 @@ class Streams:
             floor_hash,
             closed,
             up,
+            ranges,
         ) in self._database.execute(sql.STREAMS):
             stream = Stream(bytes(source), audience, Class.from_code(code), epoch)
             row = StreamRow(ident, stream, held, chain, settled, floor, floor_hash, closed, up)
+            row.spans = _spans(ranges)
             self._keep(row)
 
     def __iter__(self) -> Iterator[StreamRow]:
@@ -131,7 +138,20 @@ class Streams:
                     row.floor_hash,
                     int(row.closed),
                     row.uptime_ms,
+                    _runs_to_blob(row.spans),
                     row.id,
                 ),
             )
         self._dirty.clear()
+
+
+def _spans(blob: bytes | None) -> Spans:
+    if blob is None:
+        return Spans()
+    return Spans([Run(a, b, link_from_wire(prev), chain) for a, b, prev, chain in cbor.decode(bytes(blob))])
+
+
+def _runs_to_blob(spans: Spans) -> bytes | None:
+    if not spans.runs:
+        return None
+    return cbor.encode([[run.first, run.last, link_to_wire(run.prev), run.hash] for run in spans.runs])

@@ -11,7 +11,7 @@ import pytest
 
 from kos_edge.errors import Refused
 from kos_edge.node.rekey import rekey
-from kos_edge.store import journal
+from kos_edge.store import contradictions
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
 
@@ -192,7 +192,7 @@ async def test_a_token_for_another_device_s_place_is_no_way_back_for_the_old_key
 async def test_a_fork_that_nobody_can_show_any_more_wedges_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "LOOKED_THROUGH", 0)
+    monkeypatch.setattr(contradictions, "LOOKED_THROUGH", 0)
     async with World(tmp_path) as world:
         hub = await world.hub()
         edge = await world.member(hub, "edge")

@@ -37,10 +37,17 @@ def commit(store: Store, job: Callable[[], Result]) -> Result:
 
 
 def sealed(
-    key: KeyPair, epoch: int, *, first: int = 1, prev: Link = None, audience: str = "hub", size: int = 0
+    key: KeyPair,
+    epoch: int,
+    *,
+    first: int = 1,
+    prev: Link = None,
+    audience: str = "hub",
+    size: int = 0,
+    fresh: bool = False,
 ) -> Pack:
     """A pack of one message."""
-    packer = Packer(Stream(key.kid, audience, Class(), epoch), first)
+    packer = Packer(Stream(key.kid, audience, Class(fresh=fresh), epoch), first)
     packer.add(Message("air.temperature", Data("x" * size)))
     before = bytes(16) if first > 1 and prev is None else prev
     return peek(
@@ -166,3 +173,44 @@ def test_the_last_numbers_there_are_break_nothing(store: Store) -> None:
     declare(store, ENEMY, Offer(Stream(ENEMY.kid, "hub", Class(), MAX_SEQ), MAX_SEQ, MAX_SEQ))
     assert take_in(store, sealed(ENEMY, MAX_SEQ, first=MAX_SEQ)).messages == 1
     assert take_in(store, sealed(HONEST, 1)).messages == 1
+
+
+def test_fresh_first_epochs_that_are_complete_are_forgotten_and_none_of_their_packs_comes_again(
+    store: Store,
+) -> None:
+    packs: list[Pack] = []
+    for epoch in range(1, 61):
+        before = packs[-1] if packs else None
+        prev = None if before is None else Boundary(epoch - 1, before.last, before.chain_hash)
+        packs.append(sealed(HONEST, epoch, prev=prev, fresh=True))
+    for pack in reversed(packs):
+        assert take_in(store, pack).messages == 1
+    take_in(store, sealed(HONEST, 61, fresh=True))  # retention always keeps what came last
+    retain_nothing(store)
+    assert store.streams.count(HONEST.kid) <= KEPT_EPOCHS + 2
+    for _ in range(2):
+        for pack in packs:
+            intake = take_in(store, pack)
+            assert intake.messages == 0
+            (verdict,) = intake.verdicts
+            assert verdict in (Verdict.DUPLICATE, Verdict.OVER)
+        assert verdict is Verdict.DUPLICATE, "the newest are remembered"
+        store.streams.load()
+        store.journal.load()
+
+
+def test_a_fresh_first_epoch_with_a_gap_is_not_forgotten(store: Store) -> None:
+    for epoch in range(1, 31):
+        prev = Boundary(epoch - 1, 2, bytes(16)) if epoch > 1 else None
+        take_in(store, sealed(HONEST, epoch, prev=prev, fresh=True))  # number 2 of each is still to come
+    retain_nothing(store)
+    assert store.streams.count(HONEST.kid) == 30
+    assert take_in(store, sealed(HONEST, 1, first=2, fresh=True)).verdicts != {Verdict.DUPLICATE: 1}
+
+
+def test_a_member_cannot_open_fresh_first_epochs_without_end(store: Store) -> None:
+    for begin in range(1, MAX_STREAMS + 200, 100):
+        take_in(store, *(sealed(ENEMY, epoch, fresh=True) for epoch in range(begin, begin + 100)))
+    assert store.streams.count(ENEMY.kid) == MAX_STREAMS
+    assert store.journal.no_room > 0
+    assert take_in(store, sealed(HONEST, 1, fresh=True)).messages == 1

@@ -82,8 +82,8 @@ def compare(senders: Iterable[Path], receiver: Path) -> Ledger:
     for stream, seq, slot in messages(receiver):
         came[stream, seq] += 1
         lane = (stream.source, stream.cls.code)
-        if seq < newest.get(stream, 0) or stream.epoch < epochs.get(lane, 0):
-            out_of_order += 1
+        before = seq < newest.get(stream, 0) or stream.epoch < epochs.get(lane, 0)
+        out_of_order += before and not stream.cls.fresh
         newest[stream] = max(seq, newest.get(stream, 0))
         epochs[lane] = max(stream.epoch, epochs.get(lane, 0))
         altered += (stream, seq) in sent and sent[stream, seq] != slot

@@ -1,0 +1,48 @@
+"""Databases of earlier versions open, and nothing that was in them is lost or comes twice.
+
+`schema_N` holds an edge's store and a hub's, written by the last version with that schema: an in-order and a
+fresh-first stream of five packs each; the hub has packs one, two and four, and receipts for the first two have come.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kos_edge.delivery.wire import Offer
+from kos_edge.klp.identity import KeyPair
+from kos_edge.klp.pack import unseal
+from kos_edge.store import sql
+from kos_edge.store.journal import Incoming
+from kos_edge.store.outbox import Stamp
+from kos_edge.store.store import Store
+from tests.delivery.world import MESH, values
+
+HERE = Path(__file__).parent
+KEY = KeyPair.from_seed(bytes(32))
+NOW = Stamp(1000, None, None)
+
+
+@pytest.mark.parametrize("schema", range(1, len(sql.MIGRATIONS)))
+def test_a_store_of_an_earlier_schema_goes_on(schema: int, tmp_path: Path) -> None:
+    for name in ("edge", "hub"):
+        shutil.copy(HERE / f"schema_{schema}" / f"{name}.sqlite3", tmp_path)
+    edge, hub = Store(tmp_path / "edge.sqlite3"), Store(tmp_path / "hub.sqlite3")
+    edge.own(KEY.kid)
+    assert edge.outbox.usage.messages == 120
+    assert hub.records.cursor("reader") == 1
+    assert [letter.id for letter in hub.records.dead()] == ["x"]
+    owed = edge.outbox.owed()
+    offers = [Offer(each.stream, each.first, each.last) for each in owed]
+    hub.database.transact([lambda: hub.journal.declare(KEY.kid, offers, 0)])
+    for each in owed:
+        loads = edge.outbox.take(each.stream, each.first - 1, 1_000_000, NOW, 0.0)
+        batch = [Incoming(unseal(load.pack, KEY.public, MESH), load.age_ms) for load in loads]
+        hub.database.transact([lambda batch=batch: hub.journal.take_in(batch, 0)])  # type: ignore[misc]
+        receipt = hub.journal.receipt(each.stream)
+        assert (receipt.held, receipt.ranges) == (100, ())
+    assert sorted(map(str, values(hub))) == sorted(str(n) for n in [*range(100), *range(100)])
+    edge.close()
+    hub.close()
