@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "watch": ("watch:watch", "Live values with their recent course."),
         "export": ("export:export", "Kept messages as CSV or JSON lines."),
         "queue": ("queue:queue", "What this node still owes others; dead letters."),
+        "forecast": ("forecast:forecast", "When the queue is full or empty."),
         "klp": ("klp:klp", "Seal, inspect and verify messages by hand."),
     },
     "Look": {

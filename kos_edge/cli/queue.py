@@ -9,6 +9,7 @@ from contextlib import aclosing
 import click
 
 from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.cli.forecast import forecast_text
 from kos_edge.cli.looking import queue_text
 from kos_edge.cli.reach import ask, reach
 from kos_edge.cli.show import age, columns, local_time, plain_value, size
@@ -41,7 +42,7 @@ def queue(context: click.Context) -> None:
     text = queue_text(report, now)
     if rows:
         header = ("FOR", "PRIORITY", "KEPT", "ORDER", "MESSAGES", "GONE", "SIZE", "OLDEST")
-        text += "\n" + columns(rows, header)
+        text += "\n" + columns(rows, header) + "\n" + forecast_text(report["forecast"])
     face.answer(report, text)
 
 

@@ -16,6 +16,7 @@ from kos_edge.control.address import reachable_path
 from kos_edge.control.reports import (
     DeadLetter,
     Delivered,
+    ForecastReport,
     InvitationReport,
     JoinReport,
     Json,
@@ -88,6 +89,9 @@ class Client:
 
     async def queue(self) -> QueueReport:
         return cast(QueueReport, await self._ask("queue"))
+
+    async def forecast(self) -> ForecastReport:
+        return cast(ForecastReport, await self._ask("forecast"))
 
     def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:
         return self._stream("queue_dead")

@@ -25,6 +25,7 @@ from typing import Protocol
 from kos_edge.control.reports import (
     DeadLetter,
     Delivered,
+    ForecastReport,
     InvitationReport,
     JoinReport,
     Json,
@@ -114,6 +115,10 @@ class Operations(Protocol):
 
     async def queue(self) -> QueueReport:
         """What this node still owes others. Works without a daemon."""
+        ...
+
+    async def forecast(self) -> ForecastReport:
+        """How fast the queue fills and drains, and when it is full or empty. Without a daemon nothing is measured."""
         ...
 
     def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:

@@ -52,6 +52,60 @@ class LaneReport(TypedDict):
     oldest_at: str | None
 
 
+class RateReport(TypedDict):
+    """Something a second, give or take `uncertainty`."""
+
+    value: float
+    uncertainty: float
+
+
+class FlowReport(TypedDict):
+    """What comes into the queue and leaves it, a second; null where it is not known."""
+
+    messages_in: RateReport | None
+    bytes_in: RateReport | None
+    messages_out: RateReport | None
+    bytes_out: RateReport | None
+
+
+class LaneFlowReport(FlowReport):
+    """The same of one audience and class."""
+
+    audience: str
+    priority: str
+    durable: bool
+    order: Literal["in-order", "fresh-first"]
+
+
+class SpanReport(TypedDict):
+    """When something will be: seconds from now, at the earliest, at the latest (null: perhaps never).
+
+    Where `seconds` is null it will not be as things go, or nobody knows: `why` says which.
+    """
+
+    seconds: float | None
+    low: float | None
+    high: float | None
+    why: str
+
+
+class ForecastReport(TypedDict):
+    """How the queue will go on. `measured_s` is how long the daemon has watched, 0 without one.
+
+    `full` is when its first limit is reached: that of `limit_of`, in ``messages`` or ``bytes``; `at_limit` is what
+    happens then, and to what first. `drain` is when nothing waits any more.
+    """
+
+    measured_s: float
+    total: FlowReport
+    lanes: list[LaneFlowReport]
+    full: SpanReport
+    limit: Literal["messages", "bytes"]
+    limit_of: str
+    drain: SpanReport
+    at_limit: str
+
+
 class QueueReport(TypedDict):
     """What this node still owes others, and what was refused.
 
@@ -69,6 +123,7 @@ class QueueReport(TypedDict):
     in_flight: int
     dead: int
     lanes: list[LaneReport]
+    forecast: ForecastReport
 
 
 class DeadLetter(TypedDict):

@@ -32,6 +32,7 @@ from kos_edge.node.bus import NodeBus, terms_of
 from kos_edge.node.config import Config, load_config
 from kos_edge.node.enrolment import Enrolment
 from kos_edge.node.feed import Feed
+from kos_edge.node.forecasting import Forecasting
 from kos_edge.node.fullness import Fullness, limits_of
 from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.housekeeping import Housekeeping
@@ -246,6 +247,7 @@ class Node:
             Readers(self.feed.present),
             self.feed.forget,
         )
+        self.forecasting = Forecasting(self.writer, self.clock)
         self.mdns: Mdns | None = None
         if self.config.network.mdns and carriers is None and not self._quiet:
             self.mdns = Mdns(self._heard, named=self.config.network.interfaces)
@@ -262,6 +264,7 @@ class Node:
             self.peers.run,
             self.enrolment.run,
             self.housekeeping.run,
+            self.forecasting.run,
         ]
         if self.mdns is not None:
             parts.append(self.mdns.run)

@@ -13,6 +13,7 @@ from kos_edge.control.reports import (
     DeadLetter,
     Delivered,
     Failure,
+    ForecastReport,
     InvitationReport,
     JoinReport,
     Json,
@@ -307,6 +308,10 @@ class NodeOperations:
         return _or_refused(lambda: self._node.trust.roster.who(text))
 
     # -- the queue
+
+    async def forecast(self) -> ForecastReport:
+        """How the queue will go on."""
+        return await self._node.forecasting.report()
 
     async def queue(self) -> QueueReport:
         """What this node still owes others."""

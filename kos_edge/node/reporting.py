@@ -190,6 +190,7 @@ async def queue(node: Node) -> QueueReport:
         in_flight=sum(link.courier.in_flight for link in node.peers.links.values()),
         dead=dead,
         lanes=lanes,
+        forecast=await node.forecasting.report(),
     )
 
 

@@ -13,8 +13,9 @@ from dataclasses import replace
 from itertools import islice
 from operator import attrgetter
 
+from kos_edge.delivery.forecast import Flow
 from kos_edge.delivery.limits import Amount, Lane, Limits, make_room
-from kos_edge.delivery.load import Load
+from kos_edge.delivery.load import LaneKey, Load, lane_of
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.spans import Run
 from kos_edge.errors import Misuse
@@ -63,6 +64,8 @@ class Outbox:
         self.tombstones = Usage()
         self.by_priority: dict[Priority, Amount] = {}
         self.limits = Limits()
+        self.flows: dict[LaneKey, Flow] = {}
+        """What this process has appended and settled, by lane. A commit that failed is in it: rates hardly feel it."""
         self.by_topic: dict[str, Usage] = {}
         self.limited: Callable[[str], bool] | None = None
         self._index: dict[int, list[Waiting]] = {}  # by stream id, in order
@@ -128,6 +131,9 @@ class Outbox:
             self.by_priority[priority] = self.by_priority.get(priority, Amount()) + amount
         for topic, messages, size in waiting.topics:
             self.by_topic.setdefault(topic, Usage()).add(1, messages, size)
+
+    def _flow(self, row: StreamRow) -> Flow:
+        return self.flows.setdefault(lane_of(row.stream), Flow())
 
     def _count_out(self, row: StreamRow, waiting: Waiting) -> None:
         usage = self.usage if waiting.gone is None else self.tombstones
@@ -211,6 +217,10 @@ class Outbox:
                 topics = self._topics_in(raw) if self.limited is not None else ()
                 last = start + count - 1
                 self.count_in(row, Waiting(ident, start, last, len(raw), at, ttl, stamp.uptime_ms, topics))
+        if not settle:
+            flow = self._flow(row)
+            flow.messages_in += number - first
+            flow.bytes_in += sum(len(pack.raw) for *_, pack in sealed)
         row.held, row.hash = number - 1, prev if isinstance(prev, bytes) else None
         row.uptime_ms = stamp.uptime_ms
         if settle:
@@ -440,6 +450,10 @@ class Outbox:
             self._count_out(row, waiting)
             if waiting.gone is None:
                 self._gone.append((row.id, waiting))
+        if done:
+            flow = self._flow(row)
+            flow.messages_out += sum(waiting.count for waiting in done)
+            flow.bytes_out += sum(waiting.size for waiting in done)
         del packs[start:end]
         if not packs:
             self._index.pop(row.id, None)

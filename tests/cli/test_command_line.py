@@ -119,11 +119,25 @@ def test_peers_and_queue_are_tables(kos_edge: CommandLine, daemon: Daemon) -> No
     header, row = kos_edge("peers").out.splitlines()
     assert header.split()[:4] == ["NAME", "ROLE", "KID", "STANDING"]
     assert row.startswith("pump-house  edge  abababababab  member    udp, 4.2 ms  10.0.0.2:5683  ")
-    summary, _, lane = kos_edge("queue").out.splitlines()
+    summary, _, lane, empty, full = kos_edge("queue").out.splitlines()
+    assert empty == "empty: nothing leaves now"
+    assert full.startswith(
+        "full:  in 2 h (1 h to for ever), by the bytes of the queue; then new messages are refused"
+    )
     assert summary.startswith("2 messages, 640 B, the oldest from ")
     assert lane.split()[:5] == ["hub", "normal", "durable", "in-order", "2"]
     assert "refused by the hub: revoked" in kos_edge("queue", "dead").out
     assert kos_edge("queue", "retry", "some.id").out == "some.id is in the queue again\n"
+
+
+def test_a_forecast_says_when_and_how_sure(kos_edge: CommandLine, daemon: Daemon) -> None:
+    empty, full, header, first, second, both = kos_edge("forecast").out.splitlines()
+    assert [empty, full] == kos_edge("queue").out.splitlines()[-2:]
+    assert header.split() == ["FOR", "PRIORITY", "ORDER", "IN", "OUT"]
+    assert first.split() == ["hub", "normal", "in-order", "12.5/s,", "4", "kB/s", "not", "known"]
+    assert second.split()[2] == "fresh-first"
+    assert both.startswith("all ")
+    assert kos_edge("forecast", "--json").value["full"]["seconds"] == 7_200
 
 
 def test_interrupting_is_quiet_and_130(kos_edge: CommandLine, daemon: Daemon, state: Path) -> None:

@@ -146,7 +146,7 @@ def test_an_export_is_csv_or_json_lines(kos_edge: CommandLine, daemon: Daemon) -
     daemon.deliver("air.note", 'say "hello", twice\nor more')
     daemon.deliver("air.both", {"t": 1})
     table = list(csv.reader(io.StringIO(kos_edge("export", "--format", "csv").out)))
-    assert table[0] == ["at", "source", "name", "topic", "seq", "id", "type", "body", "unit"]
+    assert table[0] == ["at", "source", "name", "topic", "seq", "id", "type", "body", "unit", "late"]
     assert [row[7] for row in table[1:]] == ["21.5", 'say "hello", twice\nor more', '{"t": 1}']
     lines = kos_edge("export", "--format", "jsonl").out.splitlines()
     assert [json.loads(line) for line in lines] == daemon.node.journal

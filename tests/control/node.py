@@ -9,6 +9,8 @@ from typing import Any, cast
 from kos_edge.control.reports import (
     DeadLetter,
     Delivered,
+    FlowReport,
+    ForecastReport,
     InvitationReport,
     JoinReport,
     Json,
@@ -18,6 +20,7 @@ from kos_edge.control.reports import (
     PendingReport,
     PublishReport,
     QueueReport,
+    RateReport,
     RejectReport,
     RetryReport,
     RevokeReport,
@@ -215,6 +218,30 @@ class SmallNode:
                     "oldest_at": AT,
                 }
             ],
+            "forecast": await self.forecast(),
+        }
+
+    async def forecast(self) -> ForecastReport:
+        arrives: RateReport = {"value": 12.5, "uncertainty": 0.5}
+        size: RateReport = {"value": 4_000.0, "uncertainty": 100.0}
+        flow: FlowReport = {
+            "messages_in": arrives,
+            "bytes_in": size,
+            "messages_out": None,
+            "bytes_out": None,
+        }
+        return {
+            "measured_s": 60.0,
+            "total": flow,
+            "lanes": [
+                {"audience": "hub", "priority": "normal", "durable": True, "order": "in-order", **flow},
+                {"audience": "hub", "priority": "high", "durable": True, "order": "fresh-first", **flow},
+            ],
+            "full": {"seconds": 7_200.0, "low": 3_600.0, "high": None, "why": ""},
+            "limit": "bytes",
+            "limit_of": "the queue",
+            "drain": {"seconds": None, "low": None, "high": None, "why": "nothing leaves now"},
+            "at_limit": "new messages are refused; nothing that waits is dropped",
         }
 
     async def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:

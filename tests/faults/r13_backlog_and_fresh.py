@@ -1,7 +1,8 @@
 """R13: a long backlog, and the link returns at 64 kB/s: what is fresh arrives within 2 s while the rest drains.
 
 A whole edge and a whole hub over a slow wire in virtual time. Part of the backlog is in order, part of it fresh-first;
-meanwhile somebody goes on publishing on a fresh-first topic.
+meanwhile somebody goes on publishing on a fresh-first topic, and the edge is asked again and again when it will be
+done.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ RATE = 64_000
 """Bytes a second."""
 EVERY_S = 0.4
 WITHIN_S = 2.0
+FORECAST_WITHIN = 0.2
+"""Of the time that it really takes; asked when a tenth to nine tenths of the backlog have gone."""
 TOPICS = (TopicRule("log.#", {}), TopicRule("air.#", {"order": "fresh-first"}))
 
 
 @row("R13", "a backlog, and the link returns at 64 kB/s", minutes=3.0)
 def sweep(run: Sweep) -> None:
-    queued = run.share(full=100_000, bounded=4_000)
+    queued = run.share(full=100_000, bounded=10_000)
     for number, loss in enumerate((0.0, 0.02)[: run.share(full=2, bounded=1)]):
         faults = Faults(delay=0.02, loss=loss, rate=RATE)
         run_virtual(_story(run, queued, faults, run.folder / str(number)))
@@ -57,7 +60,7 @@ async def _story(run: Sweep, queued: int, faults: Faults, folder: Path) -> None:
         await asyncio.sleep(0)
         world.network.heal()
         await world.until(lambda: edge.linked(hub))
-        took = await _publish_meanwhile(world, edge, arrivals)
+        took = await _publish_meanwhile(run, world, edge, arrivals)
         subscriber.cancel()
         took.sort()
         p95 = took[int(len(took) * 0.95)]
@@ -69,18 +72,29 @@ async def _story(run: Sweep, queued: int, faults: Faults, folder: Path) -> None:
 
 
 async def _publish_meanwhile(
-    world: World, edge: Machine, arrivals: dict[str, tuple[float, bool]]
+    run: Sweep, world: World, edge: Machine, arrivals: dict[str, tuple[float, bool]]
 ) -> list[float]:
     """One fresh message after the other until the backlog is gone; how long each of them took."""
     loop = asyncio.get_running_loop()
     published: dict[str, float] = {}
+    forecasts: list[tuple[float, float]] = []
     outbox = edge.node.writer.store.outbox
+    whole = outbox.usage.messages
     while outbox.usage.messages > 100:
         began = loop.time()
         (ident,) = await edge.publish("air.now", began)
         published[ident] = began
+        drain = (await edge.operations.forecast())["drain"]["seconds"]
+        if drain is not None and 0.1 < outbox.usage.messages / whole < 0.9:
+            forecasts.append((loop.time(), drain))
         await asyncio.sleep(EVERY_S)
     await world.drained(edge)
+    ended = loop.time()
+    for asked, drain in forecasts:
+        if abs(drain - (ended - asked)) > FORECAST_WITHIN * (ended - asked):
+            run.wrong(f"seed {run.seed}: asked {ended - asked:.1f} s before its end it said {drain:.1f} s")
+    if not forecasts:
+        run.wrong(f"seed {run.seed}: there was no forecast")
     await world.until(lambda: not published.keys() - arrivals.keys())
     return [arrivals[ident][0] - began for ident, began in published.items()]
 
