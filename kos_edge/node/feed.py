@@ -1,8 +1,8 @@
 """The feed: hands the journal's messages to subscribers, in order, at least once, each at its own pace.
 
 A named subscriber's position is kept in the store, so that it goes on after a restart where it was. A handler that
-raises is given the message again after 1, 5 and 15 seconds; then the message is set aside as a dead letter and the
-subscriber goes on.
+raises is given the message again after 1, 5 and 15 seconds, counted over restarts; then the message is set aside as a
+dead letter and the subscriber goes on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.sealed import Sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.klp.topic import check_filter, matches
+from kos_edge.node.attempts import AFTER_S, MOST, Attempts
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.packs import Entry
 from kos_edge.store.records import Dead
-from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 
-ATTEMPTS_AFTER_S = (1.0, 5.0, 15.0)  # spec.md 2
 CURSOR_EVERY_S = 1.0  # how often a moved cursor is written; a crash repeats that much, it loses nothing
 CACHED_ENTRIES = 512  # the newest packs, decoded once for all subscribers
 PAGE = 64  # entries read at once
@@ -230,6 +229,7 @@ class Subscriber:
         self._filter = filter
         self._handler = handler
         self.name = name
+        self._attempts = Attempts(writer, name)
         self._matched: dict[str, bool] = {}
         self._done = 0
         self._written = 0
@@ -242,6 +242,7 @@ class Subscriber:
             cursor = await self._feed.last()
             await self._write(cursor)
         self._done = self._written = cursor
+        await self._attempts.load()
         serial = self._feed.volatile_serial
         self._feed.readers.add(self)
         try:
@@ -300,39 +301,39 @@ class Subscriber:
             self._written = cursor
 
     async def _hand_over(self, heard: Heard) -> None:
-        for pause in (*ATTEMPTS_AFTER_S, None):
+        ident, entry = heard.delivery.id, heard.entry
+        while self._attempts.count(ident) < MOST:
+            await self._attempts.begin(ident, entry)
             try:
                 await self._handler(heard.delivery)
-                return
             except asyncio.CancelledError:
+                await asyncio.shield(self._attempts.broken_off(ident, entry))
                 raise
             except Exception as error:  # a handler is somebody's program: whatever it raises, others go on
-                first = pause == ATTEMPTS_AFTER_S[0] and not isinstance(error, KosError)
+                first = self._attempts.count(ident) == 1 and not isinstance(error, KosError)
                 level = logging.WARNING if first else logging.DEBUG
-                log.log(level, "%s failed on %s: %s", self.name, heard.delivery.id, error)
-            if pause is not None:
-                await asyncio.sleep(pause)
-        while True:
-            try:
-                await bury(self._writer, self._feed, heard)
+                log.log(level, "%s failed on %s: %s", self.name, ident, error)
+                await self._attempts.failed(ident, entry)
+            else:
+                await self._attempts.done(ident, entry)
                 return
+            if self._attempts.count(ident) < MOST:
+                await asyncio.sleep(AFTER_S[self._attempts.count(ident) - 1])
+        while self._attempts.count(ident) == MOST:
+            try:
+                await self._attempts.bury(_letter(heard), entry)
+                self._feed.dead += 1
             except KosError as error:
-                log.warning("%s cannot be set aside: %s", heard.delivery.id, error)
-            await asyncio.sleep(ATTEMPTS_AFTER_S[-1])
+                log.warning("%s cannot be set aside: %s", ident, error)
+                await asyncio.sleep(AFTER_S[-1])
 
 
-async def bury(writer: Writer, feed: Feed, heard: Heard) -> None:
-    """Set a message aside that no attempt got through its handler."""
-    letter = Dead(
+def _letter(heard: Heard) -> Dead:
+    """A message that no attempt got through its handler."""
+    return Dead(
         heard.delivery.id,
         round((heard.delivery.at or 0) * 1000),
         int(Reason.HANDLER),
         heard.delivery.topic,
         encode_message(heard.message, 0),
     )
-
-    def work(store: Store) -> None:
-        store.records.bury(letter)
-
-    await writer.run(work)
-    feed.dead += 1

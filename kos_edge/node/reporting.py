@@ -29,6 +29,7 @@ from kos_edge.klp.message import decode_message
 from kos_edge.klp.pack import Message, Position
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.mesh.membership import Membership
+from kos_edge.node.attempts import MOST
 from kos_edge.node.feed import Heard, Missing
 from kos_edge.node.initialize import RECOVERY_NAME
 from kos_edge.node.node import Node
@@ -345,7 +346,7 @@ def dead_letter(letter: Dead) -> DeadLetter:
         at=None,
         died_at=time_text_ms(letter.at) if letter.at else None,
         reason=_REASONS.get(letter.reason, f"refused, reason {letter.reason}"),
-        attempts=1,
+        attempts=MOST if letter.reason == Reason.HANDLER else 1,
         body=value_to_json(payload.value()) if isinstance(payload, Data) else body_to_json(payload),
     )
 

@@ -49,6 +49,15 @@ class Records:
     def move_cursor(self, name: str, pack: int) -> None:
         """The reader `name` is done with everything up to the entry `pack`."""
         self._database.execute(sql.CURSOR_PUT, (name, pack))
+        self._database.execute(sql.ATTEMPTS_PASSED, (name, pack))
+
+    def attempts(self, name: str) -> dict[str, int]:
+        """How often the reader `name` has tried messages that it is not done with, by their ids."""
+        return dict(self._database.execute(sql.ATTEMPTS, (name,)))
+
+    def attempted(self, name: str, ident: str, pack: int, count: int) -> None:
+        """The reader `name` has tried the message so often, which is in the entry `pack`."""
+        self._database.execute(sql.ATTEMPT_PUT, (name, ident, pack, count))
 
     def cursors(self) -> list[str]:
         """The names of all readers that have a cursor."""
@@ -57,6 +66,7 @@ class Records:
     def forget_cursor(self, name: str) -> None:
         """The reader `name` is gone for good."""
         self._database.execute(sql.CURSOR_DELETE, (name,))
+        self._database.execute(sql.ATTEMPTS_FORGET, (name,))
 
     def bury(self, letter: Dead) -> None:
         """Keep a dead letter."""

@@ -68,6 +68,15 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE pack ADD COLUMN late INTEGER;   -- 1: something newer of its lane had come before
     DELETE FROM ahead WHERE stream IN (SELECT id FROM stream WHERE class & 8);  -- never receipted, comes again
     """,
+    """
+    CREATE TABLE attempt (
+        name TEXT NOT NULL,       -- of the reader
+        id TEXT NOT NULL,         -- of the message
+        pack INTEGER NOT NULL,    -- the entry that it is in: gone when the reader's cursor has passed it
+        count INTEGER NOT NULL,
+        PRIMARY KEY (name, id)
+    ) WITHOUT ROWID;
+    """,
 )
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
@@ -129,6 +138,10 @@ CURSOR_PUT = (
 )
 CURSOR_NAMES = "SELECT name FROM cursor ORDER BY name"
 CURSOR_DELETE = "DELETE FROM cursor WHERE name = ?"
+ATTEMPTS = "SELECT id, count FROM attempt WHERE name = ?"
+ATTEMPT_PUT = "INSERT OR REPLACE INTO attempt (name, id, pack, count) VALUES (?, ?, ?, ?)"
+ATTEMPTS_PASSED = "DELETE FROM attempt WHERE name = ? AND pack <= ?"
+ATTEMPTS_FORGET = "DELETE FROM attempt WHERE name = ?"
 CURSOR_LEAST = "SELECT min(pack) FROM cursor"
 
 OUTCOME_GET = "SELECT value FROM outcome WHERE id = ?"
