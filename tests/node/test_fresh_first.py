@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from kos_edge.cli.demo.ledger import Ledger
-from kos_edge.klp.pack import Position
+from kos_edge.klp.body import Data
+from kos_edge.klp.pack import Message, Packer, Position, unseal
 from kos_edge.node.config import TopicRule
 from kos_edge.node.sections import JournalSection
+from kos_edge.store.journal import Incoming, Intake
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.machine import Machine
 from kos_edge.transport.faults import Faults
@@ -122,6 +124,48 @@ async def test_what_ranges_cover_counts_as_settled_also_after_a_restart(tmp_path
         assert world.network.traffic.datagram_bytes - sent < left * 100
         assert hub.node.inbound.counters["duplicate"] == 0
         assert sorted(await hub.received()) == sorted(edge.acknowledged)
+
+
+@in_virtual_time
+async def test_what_expires_of_a_fresh_first_stream_is_known_as_that_and_missed_by_nobody(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge", topics=FRESH)
+        world.isolate(edge)
+        for value, ttl_s in ((1, None), (2, 30), (3, 30), (4, None), (5, 30), (6, None)):
+            await edge.node.publisher.enqueue("air.temperature", Data(value), ttl_s=ttl_s, linger_s=0.0)
+        await asyncio.sleep(180)
+        world.network.heal()
+        await world.drained(edge)
+        await asyncio.sleep(2)
+        assert sorted(await hub.values(), key=str) == [1, 4, 6]
+        (row,) = [row for row in hub.node.writer.store.streams if row.stream.cls.fresh]
+        assert row.spans.held == 6
+        assert hub.node.writer.store.packs.gone().total() == 3
+        assert not edge.node.writer.store.outbox.owed()
+        assert await world.ledger([edge], hub) == Ledger(6, 3, 0, 0, 0, 0, 0, dropped=3)
+
+
+@in_virtual_time
+async def test_a_clone_is_proven_by_its_fresh_first_packs_too(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge", topics=FRESH)
+        await edge.publish("air.temperature", 1)
+        await world.drained(edge)
+        (entry,) = [e for e in hub.node.writer.store.packs.read(0, 9) if e.pack.stream.cls.fresh]
+        key = edge.node.trust.key
+        packer = Packer(entry.pack.stream, 1)
+        packer.add(Message("air.temperature", Data("another")))
+        raw = packer.seal(prev=None, mono_ms=0, wall_ms=None, uncertainty_ms=None, key=key, mesh=edge.mesh)
+        other = unseal(raw, key.public, edge.mesh)
+        store = hub.node.writer.store
+        (intake,) = store.database.transact([lambda: store.journal.take_in([Incoming(other, 0)], 1)])
+        assert isinstance(intake, Intake)
+        assert [held.chain_hash for _, held in intake.forks] == [entry.pack.chain_hash]
+        assert intake.messages == 0
 
 
 @in_virtual_time
