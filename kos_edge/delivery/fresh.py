@@ -65,7 +65,7 @@ class FreshLane:
         """The same for a tombstone: of its run only the gaps count."""
         first, last = tombstone.first, tombstone.last
         if tombstone.stream.epoch <= self.floor:
-            return Verdict.DUPLICATE
+            return Verdict.OVER
         spans = self.epochs.get(tombstone.stream.epoch) or Spans()
         there = spans.over(last)
         if there is not None and there.last == last and _differ(there.hash, tombstone.chain_hash):
