@@ -22,6 +22,8 @@ from kos_edge.mesh.recovery import recovery_file
 from kos_edge.mesh.revocation import Revocations
 from kos_edge.mesh.roster import Roster
 from kos_edge.node.durable_file import write_durably
+from kos_edge.node.keepsake import NAME as KEPT_NAME
+from kos_edge.node.keepsake import keep_meta, kept_meta
 from kos_edge.node.keyfile import write_key
 from kos_edge.node.node import STORE_NAME
 from kos_edge.node.statedir import StateDir
@@ -55,6 +57,7 @@ def initialize(
         made_up: str | None = None
         mesh: bytes | None = None
         store = Store(path / STORE_NAME)
+        store.keep = lambda meta: keep_meta(kept_meta(path), meta)
         with contextlib.closing(store):
             if kind is Role.HUB:
                 made_up = fingerprint_words(random(32)) if passphrase is None else None
@@ -106,7 +109,7 @@ def clear_leftovers(path: Path) -> None:
                     f"{path / STORE_NAME} has messages in it, and its node's key is gone",
                     hint="put the key back, or move the directory away",
                 )
-    for leftover in path.glob(f"{STORE_NAME}*"):
+    for leftover in [*path.glob(f"{STORE_NAME}*"), *path.glob(f"{KEPT_NAME}*")]:
         leftover.unlink()
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,7 @@ from kos_edge.node.fullness import Fullness, limits_of
 from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.housekeeping import Housekeeping
 from kos_edge.node.inbound import Inbound
+from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty, proves
 from kos_edge.node.kept_config import load_kept
 from kos_edge.node.keyfile import find_key, keep_copy
 from kos_edge.node.link import Link
@@ -51,6 +53,8 @@ from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.database import Database
 from kos_edge.store.packs import Entry
+from kos_edge.store.salvage import Rescue
+from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Carrier
 from kos_edge.transport.endpoint import Endpoint
@@ -146,12 +150,14 @@ class Node:
         keep_copy(self.state.key_file, key)
         self.file_troubles = [text for text in (key.trouble, self.config.trouble) if text is not None]
         self.trust = Trust(key.value, wall=self.clock.wall, random=self._random)
-        self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded)
+        kept = kept_meta(self.state.path)
+        rescue = Rescue(self.trust.key, lambda: kept_or_empty(kept), self._stamp, self._random)
+        self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded, rescue=rescue)
+        self.writer.store.prove = lambda sealed: proves(self.trust, sealed)
+        self.writer.store.keep = lambda meta: keep_meta(kept, meta)
+        self.writer.store.equip = self._equip
         try:
-            self._mount(self.writer.store.database)
-            if any(rule.limits for rule in self.config.topics):
-                self.writer.store.outbox.limited = lambda topic: self._terms_of(topic).limit is not None
-            self.writer.store.outbox.limits = limits_of(self.config.queue)
+            self._equip(self.writer.store)
             mode = (
                 Mode.OPEN
                 if self.config.admission.open
@@ -171,6 +177,13 @@ class Node:
                 await self.endpoint.close()
         finally:
             await self.writer.close()
+
+    def _equip(self, store: Store) -> None:
+        """What the parts of the store need of this node."""
+        self._mount(store.database)
+        if any(rule.limits for rule in self.config.topics):
+            store.outbox.limited = lambda topic: self._terms_of(topic).limit is not None
+        store.outbox.limits = limits_of(self.config.queue)
 
     def _build(self, uptime_ms: int) -> None:
         self.uptime = Uptime(self.clock, uptime_ms)
@@ -285,6 +298,11 @@ class Node:
         """Open this process's epoch, without which nothing can be numbered."""
         if not self.writer.store.outbox.epoch:
             await self.writer.run(lambda store: store.outbox.open_epoch(self._random))
+
+    def _stamp(self) -> str:
+        """This moment in the name of a file; the uptime where the clock is not set."""
+        wall = self.clock.wall()
+        return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(wall))
 
     # -- joints
 

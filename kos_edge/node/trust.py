@@ -27,6 +27,7 @@ from kos_edge.mesh.policy import DENY_ALL, Policy, is_in, verify_policy
 from kos_edge.mesh.revocation import Revocations, read_numbers
 from kos_edge.mesh.roster import Roster
 from kos_edge.node.uptime import FLOOR_S
+from kos_edge.store.salvage import LEFT_KEY, meshes_in
 from kos_edge.store.store import Store
 
 MEMBER = "member"
@@ -66,6 +67,8 @@ class Trust:
         self.wish: dict[str, str] | None = None
         self.addresses: dict[bytes, tuple[str, int]] = {}
         self.former: tuple[bytes, ...] = ()
+        self.left: list[bytes] = []
+        """The meshes that this node has left: what it kept of them is signed for them."""
         self._changes: list[Change] = []
         self._after_load: list[Change] = []
         self._forked = 0
@@ -192,6 +195,9 @@ class Trust:
 
     def leave(self) -> None:
         """Forget the mesh: membership, members, revocations, policy, wish. The key stays."""
+        if self.mesh is not None and self.mesh not in self.left:
+            self.left.append(self.mesh)
+        left = b"".join(self.left)
         self.mesh = self.membership = self.admission = self.wish = None
         self.roster, self.policy, self.addresses = Roster(), DENY_ALL, {}
         self.forks = Forks(bytes(32))
@@ -199,6 +205,7 @@ class Trust:
         def work(store: Store) -> None:
             for key in ("mesh", "membership", "wish", "policy", "revocations", "invitations", "allowed"):
                 store.database.put(key, None)
+            store.database.put(LEFT_KEY, left)
             store.records.clear(MEMBER)
             store.records.clear(ADDRESS)
             store.records.clear(FORK)
@@ -323,6 +330,7 @@ class Trust:
         name, role = database.get("name"), database.get("role")
         self.name = "" if name is None else name.decode()
         self.role = Role.EDGE if role is None else Role.parse(role.decode())
+        self.left = meshes_in(database.get(LEFT_KEY))
         wish = database.get("wish")
         self.wish = None if wish is None else dict(cbor.decode(wish))
         former = database.get("former")

@@ -17,6 +17,7 @@ from typing import Any
 
 from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.store import sql
+from kos_edge.store.carve import lost_commits
 from kos_edge.store.space import ROOM_BYTES, Space, no_space
 
 BUSY_TIMEOUT_S = 5.0  # another process holds the file only while somebody inspects it
@@ -26,6 +27,16 @@ WAL_PAGES = (
 LOG_BYTES = 2 << 20  # what a log may keep on disk that once had to grow: a checkpoint had no room, say
 
 log = logging.getLogger(__name__)
+
+
+def log_of(path: Path | str) -> Path:
+    """Where SQLite keeps the log of the database at `path`."""
+    return Path(f"{path}-wal")
+
+
+def kept_log(path: Path) -> Path:
+    """Where a damaged log stays until it is salvaged."""
+    return Path(f"{path}-wal.kept")
 
 
 class Damaged(Invalid):
@@ -45,6 +56,8 @@ class Database:
         self._hooks: list[Callable[[], None]] = []
         self._reloads: list[Callable[[], None]] = []
         self._make_room: Callable[[], object] = lambda: None
+        self._keep: Callable[[dict[str, bytes]], None] = lambda meta: None
+        self._meta_changed = False
         self._stale = False  # what is in memory is ahead of the file, and could not be read again yet
         self._suspect = False  # a sync has failed: what looks written may not be on disk
         try:
@@ -63,6 +76,7 @@ class Database:
 
     def _prepare(self) -> None:
         run = self._connection.execute
+        self._take_log()
         (version,) = run("PRAGMA user_version").fetchone()
         if version == 0:
             run(f"PRAGMA page_size = {sql.PAGE_SIZE}")
@@ -86,6 +100,25 @@ class Database:
         if isinstance(self.path, Path):
             os.chmod(self.path, 0o600)
 
+    def _take_log(self) -> None:
+        """What another process has left in the log is read, written into the file, and synced.
+
+        Raises Damaged where SQLite leaves commits out; the log is kept then, for closing the file removes it.
+        """
+        kept = None if not isinstance(self.path, Path) else kept_log(self.path)
+        try:
+            _, frames, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if kept is not None and not kept.exists():
+                whole = not lost_commits(log_of(self.path), max(frames, 0), sql.PAGE_SIZE)
+                if not whole:
+                    os.link(log_of(self.path), kept)
+            if kept is not None and kept.exists():
+                self._connection.close()
+                raise Damaged(f"the log of {self.path} is damaged", hint=_SALVAGE_HINT)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:  # no room for it now: the log serves as it is
+            return
+
     def on_commit(self, hook: Callable[[], None], reload: Callable[[], None]) -> None:
         """`hook` writes what it kept in memory just before each commit; `reload` forgets it after a failed one."""
         self._hooks.append(hook)
@@ -94,6 +127,10 @@ class Database:
     def on_full(self, make_room: Callable[[], object]) -> None:
         """`make_room` deletes what can be spared when the disk is full and a message is to be taken in."""
         self._make_room = make_room
+
+    def on_meta(self, keep: Callable[[dict[str, bytes]], None]) -> None:
+        """`keep` is given the whole of `meta` after each commit that changed it, for a copy outside of the file."""
+        self._keep = keep
 
     def execute(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement of `store/sql.py`."""
@@ -137,6 +174,9 @@ class Database:
         except BaseException:
             self._undo()
             raise
+        if self._meta_changed:
+            self._meta_changed = False
+            self._keep({key: bytes(value) for key, value in self.execute(sql.META_ALL)})
         return results
 
     def _undo(self) -> None:
@@ -228,6 +268,7 @@ class Database:
 
     def put(self, key: str, value: bytes | None) -> None:
         """Set or (None) delete a value of the `meta` table; inside a transaction."""
+        self._meta_changed = True
         if value is None:
             self.execute(sql.META_DELETE, (key,))
         else:
@@ -252,7 +293,7 @@ def store_error(error: sqlite3.Error, path: Path | str) -> KosError:
             f"cannot write {path}", hint="check the owner and permissions of the state directory"
         )
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return Damaged(f"{path} is damaged ({error})", hint="keep a copy of the file and restore a backup")
+        return Damaged(f"{path} is damaged ({error})", hint=_SALVAGE_HINT)
     return Unavailable(f"the store failed: {error} ({code or type(error).__name__}) at {path}")
 
 
@@ -261,4 +302,5 @@ def _code(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "") or str(error).partition(":")[0]
 
 
+_SALVAGE_HINT = "kos-edge run brings what can be proven of it into a new one"
 _MENDED_KEY = "mended"  # how often a failed sync was written over

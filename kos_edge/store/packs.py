@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from kos_edge.errors import Invalid
 from kos_edge.klp.message import Reason
 from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.tombstone import peek_tombstone
 from kos_edge.store import sql
-from kos_edge.store.database import Database
+from kos_edge.store.database import Damaged, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class Entry:
 class Packs:
     """Every pack that this node made or received; `bytes` is their size together, `last_id` the newest."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, prove: Callable[[Sealed], bool] = lambda sealed: True) -> None:
         self._database = database
+        self._prove = prove
         self.bytes = 0
         self.count = 0
         self.last_id = 0
         self.load()
+        self._doubted = self.last_id  # up to here it was written by another process: proven before it is used
 
     def load(self) -> None:
         """Count again from the file."""
@@ -90,7 +94,21 @@ class Packs:
     def sealed(self, ident: int) -> bytes:
         """The bytes of one pack."""
         (raw,) = self._database.execute(sql.PACK_ONE, (ident,)).fetchone()
+        if ident <= self._doubted:
+            self._proven(ident, bytes(raw))
         return bytes(raw)
+
+    def _proven(self, ident: int, raw: bytes) -> Sealed:
+        """What stands there; raises Damaged where it was written before this start and its signature is wrong."""
+        if ident > self._doubted:
+            return peek_sealed(raw)
+        try:
+            sealed = peek_sealed(raw)
+            if self._prove(sealed):
+                return sealed
+        except Invalid:
+            pass
+        raise Damaged(f"the pack {ident} in {self._database.path} is damaged")
 
     def has(self, ident: int) -> bool:
         """Whether this pack is still kept."""
@@ -117,6 +135,6 @@ class Packs:
         """Packs after the one with id `after`, in order of arrival."""
         rows = self._database.execute(sql.PACK_AFTER, (after, limit))
         return [
-            Entry(ident, peek_sealed(bytes(raw)), first, first + count - 1, at, age, bool(late))
+            Entry(ident, self._proven(ident, bytes(raw)), first, first + count - 1, at, age, bool(late))
             for ident, _, first, count, at, age, late, raw in rows
         ]

@@ -80,6 +80,7 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
+META_ALL = "SELECT key, value FROM meta"
 META_PUT = (
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
@@ -99,6 +100,7 @@ STREAM_POSITION = (
 PACK_ADD = (
     "INSERT INTO pack (stream, first, count, at, age, ttl, late, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+PACK_PUT = "INSERT INTO pack (id, stream, first, count, at, age, ttl, late, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PACK_AFTER = (
     "SELECT id, stream, first, count, at, age, late, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
 )

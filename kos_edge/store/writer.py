@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kos_edge.errors import KosError, Misuse, Unavailable
+from kos_edge.store.database import Damaged
+from kos_edge.store.salvage import Rescue
 from kos_edge.store.store import Store
 
 Result = TypeVar("Result")
@@ -24,7 +26,7 @@ Result = TypeVar("Result")
 GROUP_LIMIT = 512  # jobs in one transaction: bounds how long the first one waits
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     work: Callable[[Store], Any]
     writes: bool
@@ -35,13 +37,13 @@ class _Job:
 class Writer:
     """Runs jobs on its own thread, or in place when `threaded` is False (simulations: same order every time)."""
 
-    def __init__(self, path: Path | str, *, threaded: bool = True) -> None:
+    def __init__(self, path: Path | str, *, threaded: bool = True, rescue: Rescue | None = None) -> None:
         self._path = path
         self._threaded = threaded
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._aside: ThreadPoolExecutor | None = None
-        self.store: Store = Store(path)
+        self.store: Store = Store(path, rescue)
         self._closed = False
 
     async def run(self, work: Callable[[Store], Result]) -> Result:
@@ -105,6 +107,19 @@ class Writer:
                     return
 
     def _work(self, group: list[_Job]) -> list[tuple[_Job, object]]:
+        """Run a group; what a damaged file keeps from being done is done once more when that is salvaged."""
+        outcomes = self._attempt(group)
+        hurt = [job for job, outcome in outcomes if isinstance(outcome, Damaged)]
+        if not hurt:
+            return outcomes
+        try:
+            if not self.store.salvage():
+                return outcomes
+        except Exception as error:  # every caller must hear of it
+            return [(job, error if job in hurt else outcome) for job, outcome in outcomes]
+        return [pair for pair in outcomes if pair[0] not in hurt] + self._attempt(hurt)
+
+    def _attempt(self, group: list[_Job]) -> list[tuple[_Job, object]]:
         outcomes: list[tuple[_Job, object]] = []
         self.store.database.space.look()
         writing = [job for job in group if job.writes]

@@ -15,7 +15,9 @@ from kos_edge.node.node import Node
 from tests.faults.rows import Sweep, row
 
 CONFIG = '[queue]\nmax-messages = 4321\n\n[log]\nlevel = "warning"\n'
-FILES = ("node.key", "node.key.copy", "config.toml", "config.toml.good")
+FILES = (
+    "node.key", "node.key.copy", "config.toml", "config.toml.good", "kos.meta", "kos.meta.previous", "kos.db",
+)  # fmt: skip
 HOWS = ("cut", "empty", "nul", "half nul", "gone", "half written")
 
 
@@ -58,7 +60,7 @@ def sweep(run: Sweep) -> None:
             run.wrong(f"{told}: it is another: {found}, not {wanted}")
         if after <= epoch:
             run.wrong(f"{told}: its epoch {after:x} is not above {epoch:x}")
-        if name in ("node.key", "config.toml") and how != "half written" and not troubles:
+        if name in ("node.key", "config.toml", "kos.db") and how != "half written" and not troubles:
             run.wrong(f"{told}: it says nothing of it")
 
 

@@ -1,0 +1,64 @@
+"""What a salvage of the store stands on: a copy of what its `meta` says, and the keys that prove what is in it.
+
+`meta` says who this node is, its mesh, its epoch. It is small, changes seldom, and one bad page could take it all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+from kos_edge.errors import Invalid, KosError
+from kos_edge.klp import cbor
+from kos_edge.klp.sealed import Sealed
+from kos_edge.node.durable_file import FILE_LIMIT, StateFile
+from kos_edge.node.trust import Trust
+from kos_edge.store.salvage import is_proven
+
+NAME = "kos.meta"
+_CHECK_BYTES = 32
+
+log = logging.getLogger(__name__)
+
+Kept = StateFile[dict[str, bytes]]
+
+
+def kept_meta(state: Path) -> Kept:
+    """The file in this state directory."""
+    return StateFile(state / NAME, _parse)
+
+
+def keep_meta(kept: Kept, meta: dict[str, bytes]) -> None:
+    """Write the copy. Where the disk takes nothing the one before stays: the database itself is committed."""
+    body = cbor.encode([[key, meta[key]] for key in sorted(meta)])
+    try:
+        kept.write(hashlib.sha256(body).digest() + body)
+    except KosError as error:
+        log.debug("the copy of what the store says of this node is not written: %s", error)
+
+
+def kept_or_empty(kept: Kept) -> dict[str, bytes]:
+    """What the copy says; nothing where there is none or it is damaged too."""
+    try:
+        found = kept.read()
+    except Invalid as error:
+        log.warning("%s", error)
+        return {}
+    return {} if found is None else found.value
+
+
+def proves(trust: Trust, sealed: Sealed) -> bool:
+    """Whether the signature of something kept here is its source's; True where that key is not known."""
+    member = trust.roster.get(sealed.stream.source)
+    public = trust.key.public if sealed.stream.source == trust.kid else member and member.public
+    meshes = [mesh for mesh in (trust.mesh, *trust.left) if mesh is not None]
+    return not public or not meshes or is_proven(sealed, public, meshes)
+
+
+def _parse(data: bytes) -> dict[str, bytes]:
+    body = data[_CHECK_BYTES:]
+    if hashlib.sha256(body).digest() != data[:_CHECK_BYTES]:
+        raise Invalid("its checksum is wrong")
+    pairs = cbor.decode(body, limit=FILE_LIMIT)
+    return {str(key): bytes(value) for key, value in pairs}

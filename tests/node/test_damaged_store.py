@@ -1,0 +1,68 @@
+"""A node whose database was damaged: it starts, says so, and what can be proven arrives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kos_edge.store import sql
+from kos_edge.testing import in_virtual_time
+from tests.node.world import World
+
+pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
+
+
+@in_virtual_time
+async def test_the_rest_of_the_queue_arrives_and_new_messages_too(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        await edge.publish("air.temperature", 0)
+        await world.drained(edge)
+        world.isolate(edge)
+        for number in range(1, 20):
+            await edge.publish("note", f"{number} ".ljust(700, "x"))
+        await edge.stop()
+        file = edge.state / "kos.db"
+        data = bytearray(file.read_bytes())
+        for word in (b"7 xxxx", b"13 xxxx"):
+            at = data.index(word) // sql.PAGE_SIZE * sql.PAGE_SIZE
+            data[at : at + sql.PAGE_SIZE] = bytes(sql.PAGE_SIZE)
+        file.write_bytes(data)
+        world.network.heal()
+        await edge.start(peers=[hub])
+        await edge.publish("note", "new")
+        await world.drained(edge)
+        status = await edge.operations.status()
+        assert status["health"] == "degraded"
+        assert any("the store was damaged" in warning for warning in status["warnings"])
+        bodies = [m["body"] async for m in hub.operations.export(topic="note") if isinstance(m["body"], str)]
+        kept = [int(body.split()[0]) for body in bodies[:-1]]
+        assert kept == sorted(kept)
+        assert {1, 2, 3, 19} < set(kept)
+        assert not {7, 13} & set(kept)
+        assert len(kept) >= 15
+        assert bodies[-1] == "new"
+
+
+@in_virtual_time
+async def test_damage_that_shows_while_it_runs_stops_nothing(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        world.isolate(edge)
+        for number in range(10):
+            await edge.publish("note", f"{number} ".ljust(400, "x"))
+        await edge.stop()
+        file = edge.state / "kos.db"
+        data = bytearray(file.read_bytes())
+        data[data.index(b"4 xxxx") + 100] ^= 1  # no page is wrong for SQLite, and one message is
+        file.write_bytes(data)
+        world.network.heal()
+        await edge.start(peers=[hub])
+        await world.drained(edge)
+        bodies = [m["body"] async for m in hub.operations.export(topic="note") if isinstance(m["body"], str)]
+        assert [int(body.split()[0]) for body in bodies] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+        await edge.publish("note", "new")
+        await world.drained(edge)

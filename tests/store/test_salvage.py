@@ -1,0 +1,130 @@
+"""A damaged store: what can be proven goes on in a new one, what cannot is set aside and said."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kos_edge.errors import Invalid
+from kos_edge.klp.sealed import peek_sealed
+from kos_edge.klp.tombstone import Tombstone
+from kos_edge.store import sql
+from kos_edge.store.database import Damaged
+from kos_edge.store.store import Store
+from tests.faults.shelf import Shelf
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    """Closed, with 20 commits in it."""
+    made = Shelf(tmp_path / "kos.db")
+    store = made.open()
+    made.found(store)
+    made.fill(store, 20)
+    store.close()
+    return made
+
+
+def damage(file: Path, page: int, *, bit: bool = False) -> None:
+    data = bytearray(file.read_bytes())
+    start = page * sql.PAGE_SIZE
+    if bit:
+        data[start + 500] ^= 1
+    else:
+        data[start : start + sql.PAGE_SIZE] = bytes(sql.PAGE_SIZE)
+    file.write_bytes(data)
+
+
+def page_with(shelf: Shelf, place: tuple[object, int]) -> int:
+    """The page where a pack begins."""
+    return shelf.path.read_bytes().index(shelf.accepted[place][:60]) // sql.PAGE_SIZE
+
+
+def own_place(shelf: Shelf) -> tuple[object, int]:
+    """A pack of this node that is owed, is not the last of its stream, and lies on one page."""
+    raw = shelf.path.read_bytes()
+    own = [
+        place for place, pack in shelf.accepted.items() if peek_sealed(pack).stream.source == shelf.key.kid
+    ]
+    return [place for place in own[:-4] if shelf.accepted[place] in raw][-1]
+
+
+def test_without_the_first_page_everything_is_there(shelf: Shelf) -> None:
+    damage(shelf.path, 0)
+    store = shelf.open()
+    assert dict(shelf.packs(store)) == shelf.accepted
+    assert store.database.get("mesh") == shelf.mesh
+    assert len(store.records.all("member")) == 2
+    assert "the store was damaged" in store.troubles()[0]
+    store.close()
+
+
+def test_a_lost_pack_of_this_node_leaves_a_tombstone_and_the_chain_goes_on(shelf: Shelf) -> None:
+    damage(shelf.path, page_with(shelf, own_place(shelf)))
+    store = shelf.open()
+    shelf.packs(store)
+    entries = store.packs.read(0, 10_000)
+    stones = [entry.pack for entry in entries if isinstance(entry.pack, Tombstone)]
+    assert stones
+    assert all(stone.stream.source == shelf.key.kid for stone in stones)
+    for stone in stones:
+        after = [e.pack for e in entries if e.pack.stream == stone.stream and e.first == stone.last + 1]
+        assert after[0].prev == stone.chain_hash
+    store.close()
+
+
+def test_a_flipped_bit_in_a_message_is_found_before_the_message_is_used(shelf: Shelf) -> None:
+    place = own_place(shelf)
+    data = bytearray(shelf.path.read_bytes())
+    data[data.index(shelf.accepted[place]) + len(shelf.accepted[place]) - 5] ^= 4
+    shelf.path.write_bytes(data)
+    store = shelf.open()
+    found = dict(shelf.packs(store))
+    assert place not in found
+    assert found == {each: raw for each, raw in shelf.accepted.items() if each != place}
+    store.close()
+
+
+def test_numbers_go_on_above_every_epoch_though_nothing_says_how_many_there_were(shelf: Shelf) -> None:
+    shelf.path.with_name("kos.meta").unlink()
+    shelf.path.with_name("kos.meta.previous").unlink(missing_ok=True)
+    raw = shelf.path.read_bytes()
+    damage(shelf.path, raw.index(b"epoch\x00\x00\x00") // sql.PAGE_SIZE)
+    store = shelf.open()
+    assert store.outbox.epoch > max(shelf.epochs - {store.outbox.epoch})
+    store.close()
+
+
+def test_the_damaged_file_is_kept_and_the_warning_ends_with_it(shelf: Shelf) -> None:
+    before = shelf.path.read_bytes()
+    damage(shelf.path, 0)
+    hurt = shelf.path.read_bytes()
+    store = shelf.open()
+    (aside,) = shelf.path.parent.glob("kos.db.damaged-now")
+    assert aside.read_bytes() == hurt != before
+    aside.unlink()
+    assert store.troubles() == []
+    store.close()
+
+
+def test_a_salvage_that_was_cut_short_is_done_again_or_finished(shelf: Shelf) -> None:
+    damage(shelf.path, 0)
+    (shelf.path.parent / "kos.db.salvage").write_bytes(b"half")
+    store = shelf.open()
+    assert dict(shelf.packs(store)) == shelf.accepted
+    store.close()
+    shutil.move(shelf.path, shelf.path.with_name("kos.db.salvage"))  # between the two renames
+    store = shelf.open()
+    assert dict(shelf.packs(store)) == shelf.accepted
+    store.close()
+
+
+def test_what_nobody_can_salvage_is_refused_and_left_as_it_is(shelf: Shelf) -> None:
+    damage(shelf.path, 0)
+    hurt = shelf.path.read_bytes()
+    with pytest.raises(Damaged):
+        Store(shelf.path)
+    assert shelf.path.read_bytes() == hurt
+    assert issubclass(Damaged, Invalid)
