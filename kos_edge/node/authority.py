@@ -23,7 +23,7 @@ from kos_edge.mesh.recovery import MAX_FILE, open_recovery_file, recovery_file
 from kos_edge.mesh.revocation import Revocations
 from kos_edge.node.durable_file import write_durably
 from kos_edge.node.initialize import RECOVERY_NAME, clear_leftovers, put_name, refuse_second
-from kos_edge.node.keyfile import read_key, write_key
+from kos_edge.node.keyfile import find_key, write_key
 from kos_edge.node.node import STORE_NAME
 from kos_edge.node.statedir import StateDir
 from kos_edge.node.trust import MEMBER
@@ -112,7 +112,7 @@ def rotate(
         after = before.rotate(at=at, random=random)
         extra = tuple(text for text in known.capabilities if text == REPLACES)
         member = after.issue_issuer(
-            read_key(state.key_file).public,
+            find_key(state.key_file).value.public,
             known.name,
             at=at,
             known=known,

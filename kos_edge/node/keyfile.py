@@ -1,4 +1,4 @@
-"""The file with a node's key: written once, checked at every start, never replaced; and a copy of it."""
+"""The file with a node's key: written once, checked at every start, replaced only by `rekey`; and a copy of it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def write_key(path: Path, key: KeyPair) -> None:
 
 
 def replace_key(path: Path, key: KeyPair) -> None:
-    """Keep this key at `path`, in the place of any other, in one step. Raises Unavailable."""
+    """Keep this key at `path`, in the place of any other, in one step, and of its copy. Raises Unavailable."""
     write_durably(path, _text(key), mode=0o600)
+    if copy_of(path).exists():  # of the key before: falling back to it would be somebody else
+        keep_copy(path, Found(key))
 
 
 def read_key(path: Path) -> KeyPair:
@@ -57,7 +59,7 @@ def read_key(path: Path) -> KeyPair:
 def find_key(path: Path) -> Found[KeyPair]:
     """The key at `path`, or its copy with what is wrong with the first. Raises what `read_key` does for neither.
 
-    A key is never replaced by a new one: whoever had it would be somebody else.
+    A damaged key is never replaced by a new one: whoever had it would be somebody else.
     """
     try:
         return Found(read_key(path))

@@ -18,7 +18,7 @@ from kos_edge.klp import cbor
 from kos_edge.klp.identity import KeyPair, fingerprint_words, kid_text
 from kos_edge.mesh.membership import verify_membership
 from kos_edge.mesh.token import Token
-from kos_edge.node.keyfile import read_key, replace_key
+from kos_edge.node.keyfile import find_key, replace_key
 from kos_edge.node.node import STORE_NAME
 from kos_edge.node.statedir import StateDir
 from kos_edge.node.trust import REKEY
@@ -33,7 +33,7 @@ def rekey(path: Path, token: str, *, random: Callable[[int], bytes] = os.urandom
     state = StateDir.open(path)
     parsed = Token.parse(token)
     with state.lock(), contextlib.closing(Store(path / STORE_NAME)) as store:
-        old = read_key(state.key_file)
+        old = find_key(state.key_file).value
         mesh, cwt = store.database.get("mesh"), store.database.get("membership")
         if mesh is None or cwt is None:
             raise Refused("this node is a member of no mesh", hint="kos-edge join TOKEN")

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from kos_edge.errors import Refused
+from kos_edge.node.keyfile import read_key
 from kos_edge.node.rekey import rekey
+from kos_edge.node.statedir import KEY_NAME, copy_of
 from kos_edge.store import contradictions
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
@@ -118,6 +120,8 @@ async def test_the_right_one_goes_on_with_a_new_key_and_what_it_owed_arrives_onc
         await edge.stop()
         report = rekey(edge.state, token)
         assert report["old"].endswith(old.hex())
+        for path in (edge.state / KEY_NAME, copy_of(edge.state / KEY_NAME)):
+            assert read_key(path).kid != old, "no copy of the old key is fallen back to"
         await edge.start()
         await world.until(lambda: edge.node.trust.is_member)
         assert edge.membership.name == "edge"
