@@ -40,6 +40,8 @@ def queue_text(report: QueueReport, now: float) -> str:
         text += f", the oldest from {age(report['oldest_at'], now)} ago, {report['in_flight']} under way"
     if report["percent"] >= LEVELS[0]:
         text += f", {report['percent']:.0f} % full (then: {report['when_full']})"
+    if report["latest"]:
+        text += f", {counted(report['latest'], 'newest value')} besides"
     if report["dead"]:
         text += f"; {counted(report['dead'], 'dead letter')} (kos-edge queue dead)"
     return text

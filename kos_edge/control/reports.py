@@ -110,7 +110,8 @@ class QueueReport(TypedDict):
     """What this node still owes others, and what was refused.
 
     `percent` is how full its fullest part is, of the whole or of a priority with a limit of its own; `when_full` is
-    what happens then: ``reject``, ``drop-oldest`` or ``drop-lowest-priority``.
+    what happens then: ``reject``, ``drop-oldest`` or ``drop-lowest-priority``. `latest` values wait
+    besides, one a topic, that get their numbers when they are sent.
     """
 
     messages: int
@@ -119,6 +120,7 @@ class QueueReport(TypedDict):
     limit_bytes: int
     percent: float
     when_full: str
+    latest: int
     oldest_at: str | None
     in_flight: int
     dead: int

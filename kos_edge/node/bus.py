@@ -16,7 +16,7 @@ from kos_edge.klp.body import Payload
 from kos_edge.klp.pack import Class, Position, Priority
 from kos_edge.mesh.claims import Role
 from kos_edge.node.feed import Feed, Subscriber
-from kos_edge.node.publisher import Publisher, Terms
+from kos_edge.node.publisher import LATEST, Publisher, Terms
 from kos_edge.node.sections import TopicSettings
 from kos_edge.node.settling import Settling
 from kos_edge.node.trust import Trust
@@ -37,7 +37,8 @@ def terms_of(topic: str, settings: TopicSettings) -> Terms:
     ttl = None if settings.ttl_s is None else max(1, round(settings.ttl_s))
     limited = settings.max_messages is not None or settings.max_bytes is not None
     limit = Limit(settings.max_messages, settings.max_bytes) if limited else None
-    return Terms(settings.audience, cls, settings.effective_linger_s, ttl, limit)
+    latest = settings.keep == "latest" and cls.durable
+    return Terms(settings.audience, cls, settings.effective_linger_s, ttl, limit, latest)
 
 
 class NodeSubscription:
@@ -143,6 +144,8 @@ class NodeBus:
 
     def fate(self, id: str) -> Fate:
         """How far the message `id` of this node has come."""
+        if id.startswith(LATEST):
+            return Fate.QUEUED
         position = Position.parse(id)
         row = self._writer.store.streams.find(position.stream)
         if row is not None and row.settled >= position.seq:

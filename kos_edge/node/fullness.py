@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kos_edge.delivery.limits import Amount, Gauge, Limit, Limits, WhenFull, queue_of
 from kos_edge.klp.stream import Priority
 from kos_edge.node.sections import QueueSection
-from kos_edge.store.outbox import Outbox
+from kos_edge.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 class Fullness:
     """Reads a gauge for the queue, and one for each priority that has a limit of its own."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._gauges: dict[str, Gauge] = {}
 
     def look(self) -> None:
@@ -40,13 +40,14 @@ class Fullness:
         return max(limit.percent(amount) for _, limit, amount in self._parts())
 
     def _parts(self) -> Iterator[tuple[str, Limit, Amount]]:
-        limits, standing = self._outbox.limits, self._outbox.by_priority
+        outbox = self._store.outbox
+        limits, standing = outbox.limits, outbox.by_priority
         yield "the queue", limits.whole, sum(standing.values(), Amount())
         for priority, limit in limits.by_priority.items():
             yield queue_of(priority), limit, standing.get(priority, Amount())
 
     def _text(self, what: str, limit: Limit, amount: Amount) -> str:
-        when_full = self._outbox.limits.when_full
+        when_full = self._store.outbox.limits.when_full
         then = "new messages are refused" if when_full is WhenFull.REJECT else f"then: {when_full.value}"
         waits = f"{amount.messages:,} messages, {amount.bytes:,} bytes"
         return f"{what} is {limit.percent(amount):.0f} % full ({waits}); {limit}, {then}"

@@ -86,6 +86,7 @@ class Link:
         ring: VolatileRing,
         cut_off: Callable[[], None],
         save: Callable[[], Awaitable[None]],
+        number_latest: Callable[[Callable[[str], bool]], Awaitable[None]],
         keepalive_s: float,
         doubt: Callable[[Session], None],
         weights: Weights,
@@ -110,6 +111,7 @@ class Link:
         self._ring = ring
         self._cut_off = cut_off
         self._save = save
+        self._number_latest = number_latest
         self._keepalive_s = keepalive_s
         self._doubt = doubt
         self._handshake = handshake
@@ -302,6 +304,7 @@ class Link:
                 await self.news.wait()
 
     async def _load(self) -> None:
+        await self._number_latest(lambda audience: is_in(self.peer, audience))
         loads, unheard_of = await self._writer.read(self._gather)
         for load in self.courier.add(loads):
             self._fresh.back(load)

@@ -204,7 +204,7 @@ class Node:
             committed=self._committed,
             buried=self.feed.forget,
         )
-        self.fullness = Fullness(self.writer.store.outbox)
+        self.fullness = Fullness(self.writer.store)
         self.inbound = Inbound(
             self.writer,
             self.trust,
@@ -245,6 +245,7 @@ class Node:
             proved=self._proved,
             lot=lambda: int.from_bytes(self._random(4)) / 2**32,
         )
+        self.settling.freed = self.peers.news
         self.enrolment = Enrolment(
             self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh, save=self.save
         )
@@ -387,6 +388,7 @@ class Node:
             ring=self.ring,
             cut_off=self.cut_off,
             save=self.save,
+            number_latest=self.publisher.number_latest,
             keepalive_s=self.config.network.keepalive_s,
             doubt=self._hinted,
             weights=Weights(queue.weight_low, queue.weight_normal, queue.weight_high),

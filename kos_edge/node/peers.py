@@ -494,4 +494,4 @@ async def _quietly(work: Awaitable[None]) -> None:
 
 
 def _owed_audiences(store: Store) -> set[str]:
-    return {owed.stream.audience for owed in store.outbox.owed()}
+    return {owed.stream.audience for owed in store.outbox.owed()} | {key[0] for key, _ in store.latest}

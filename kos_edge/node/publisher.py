@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from kos_edge.clock import Clock
 from kos_edge.delivery.limits import Amount, Limit, WhenFull, queue_of
@@ -46,6 +48,28 @@ class Terms:
     linger_s: float
     ttl_s: int | None
     limit: Limit | None = None
+    latest: bool = False
+    """Only the newest value matters: it is numbered when it is sent."""
+
+
+LATEST = "latest:"
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What was accepted as the newest value of its topic: on disk, with no number until it is sent."""
+
+    topic: str
+
+    def __str__(self) -> str:
+        return f"{LATEST}{self.topic}"
+
+    def texts(self, count: int) -> list[str]:
+        """The same for each of so many values."""
+        return [str(self)] * count
+
+
+Accepted = Position | Newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +87,8 @@ class _Waiting:
     messages: list[Prepared]
     uptime_ms: int
     size: int
-    future: asyncio.Future[Position]
+    future: asyncio.Future[Accepted]
+    latest: bool = False
 
 
 class Publisher:
@@ -121,7 +146,7 @@ class Publisher:
         correlation: str | None = None,
         category: str | None = None,
         linger_s: float | None = None,
-    ) -> asyncio.Future[Position]:
+    ) -> asyncio.Future[Accepted]:
         """Hand one message in, in order of the calls; the future has its position once it is synced."""
         return self.enqueue_all(
             topic,
@@ -145,7 +170,7 @@ class Publisher:
         correlation: str | None = None,
         category: str | None = None,
         linger_s: float | None = None,
-    ) -> asyncio.Future[Position]:
+    ) -> asyncio.Future[Accepted]:
         """Hand messages of one topic in together: all or none of them.
 
         They get numbers that follow each other; the future has the position of the first once all are synced.
@@ -171,13 +196,14 @@ class Publisher:
             raise Invalid(f"{topic}: {error.message}", hint=error.hint or "send less, or in parts") from None
         size = sum(message.size for message in messages)
         goal = audience or terms.audience
-        if not self._is_all(goal):
+        latest = terms.latest and not self._is_all(goal)
+        if not self._is_all(goal) and not latest:
             self._refuse_beyond_limits(topic, terms, Amount(len(messages), size))
-        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._count(topic, Amount(len(messages), size))
         self._linger.add(
             (goal, terms.cls),
-            _Waiting(messages, now_ms, size, future),
+            _Waiting(messages, now_ms, size, future, latest),
             size,
             terms.linger_s if linger_s is None else linger_s,
             self._clock.monotonic(),
@@ -267,13 +293,29 @@ class Publisher:
             return []
         entries: list[Entry] = []
         buried: set[Stream] = set()
+        parts = [
+            (lane, part)
+            for lane, waiting in batches.items()
+            for latest in (False, True)
+            if (part := [item for item in waiting if item.latest is latest])
+        ]
         jobs = [
-            self._writer.run(self._append(sealer, lane, waiting, stamp)) for lane, waiting in batches.items()
+            self._writer.run(
+                partial(self._keep, lane, part, stamp)
+                if part[0].latest
+                else self._append(sealer, lane, part, stamp)
+            )
+            for lane, part in parts
         ]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         self.commits += 1
-        for waiting, result in zip(batches.values(), results, strict=True):
-            if isinstance(result, Appended):
+        for (_, waiting), result in zip(parts, results, strict=True):
+            if result is None:
+                for item in waiting:
+                    self.accepted += len(item.messages)
+                    if not item.future.done():
+                        item.future.set_result(Newest(item.messages[0].topic))
+            elif isinstance(result, Appended):
                 self.dropped += result.dropped
                 buried |= result.buried
                 self._tell(waiting, result.stream, result.first)
@@ -321,6 +363,58 @@ class Publisher:
         return lambda store: store.outbox.append(
             sealer.key, sealer.mesh, lane, messages, first, settle=whole, most=most
         )
+
+    def _keep(self, lane: Lane, waiting: list[_Waiting], stamp: Stamp, store: Store) -> None:
+        """Each is the newest value of its topic now. Where they do not fit, none of them is taken."""
+        newest = {item.messages[-1].topic: item for item in waiting}
+        more = Amount(len(newest), sum(item.messages[-1].size for item in newest.values()))
+        for (audience, cls, topic), kept in store.latest:
+            if (audience, cls) == lane and topic in newest:
+                more += Amount(-1, -kept.size)
+        limit = store.outbox.limits.whole
+        waits = sum(store.outbox.by_priority.values(), store.latest.amount)
+        if more.messages > 0 and not limit.holds(waits + more):
+            raise limit.full(_WHOLE)
+        for item in newest.values():
+            messages, moment = _based([item], stamp)
+            store.latest.keep(lane, messages[-1], moment)
+
+    async def number_latest(self, wanted: Callable[[str], bool]) -> None:
+        """Number and seal the newest values for audiences that are `wanted`: they are about to be sent.
+
+        One of which a former value is still owed waits until that is settled; one that does not fit stays.
+        """
+        sealer = self._sealer()
+        if sealer is None or not len(self._writer.store.latest):
+            return
+        appended = await self._writer.run(partial(self._number, sealer, wanted))
+        for stream in {stream for each in appended for stream in each.buried}:
+            self._buried(stream)
+        if appended:
+            self.dropped += sum(each.dropped for each in appended)
+            self._committed([])
+
+    def _number(self, sealer: Sealer, wanted: Callable[[str], bool], store: Store) -> list[Appended]:
+        def settled(sent: Appended) -> bool:
+            row = store.streams.find(sent.stream)
+            return row is None or row.settled >= sent.first
+
+        done: list[Appended] = []
+        for key, kept in store.latest.due(wanted, settled):
+            audience, cls, _ = key
+            with contextlib.suppress(Unavailable):
+                appended = store.outbox.append(
+                    sealer.key,
+                    sealer.mesh,
+                    (audience, cls),
+                    [kept.message],
+                    kept.stamp,
+                    settle=False,
+                    earlier=kept.earlier,
+                )
+                store.latest.sent(key, appended)
+                done.append(appended)
+        return done
 
     def _fail(self, batches: dict[Lane, list[_Waiting]], error: Exception) -> None:
         for waiting in batches.values():

@@ -187,6 +187,7 @@ async def queue(node: Node) -> QueueReport:
         limit_bytes=node.config.queue.max_bytes,
         percent=round(node.fullness.percent(), 1),
         when_full=node.config.queue.when_full,
+        latest=len(node.writer.store.latest),
         oldest_at=oldest,
         in_flight=sum(link.courier.in_flight for link in node.peers.links.values()),
         dead=dead,

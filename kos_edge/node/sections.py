@@ -139,6 +139,12 @@ class TopicSettings:
         "durable: on disk here before it counts as published, and kept until the receiver has it on disk.\n"
         "volatile: in memory, sent at once, lost with the process or the link.",
     )
+    keep: str = setting(
+        choice("all", "latest"),
+        "all",
+        "latest: a newer value takes the place of one that still waits here, on disk too. It gets its number when it\n"
+        "is sent, so one that was replaced is not missed by anybody. For durable topics; not for commands.",
+    )
     priority: str = setting(
         choice("low", "normal", "high", "critical"), "normal", "Which goes first when the link is slow."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kos_edge.delivery.latency import Latency
 from kos_edge.delivery.receipts import Settled
@@ -43,6 +43,8 @@ class Settling:
         self._buried: deque[Position] = deque(maxlen=BURIED)
         self.latency = Latency()
         self.delivered = 0
+        self.freed: Callable[[], None] = lambda: None
+        """Called when something was settled that the newest value of a topic may have waited for."""
         self.refused = 0
 
     def leaving(self, stream: Stream, last: int) -> None:
@@ -92,6 +94,8 @@ class Settling:
             self._wake.set()
             return
         self._failed = False
+        if len(self._writer.store.latest):
+            self.freed()
         self.refused += len(dead)
         self._buried.extend(dead)
         now_ms = self._uptime.ms()

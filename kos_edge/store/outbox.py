@@ -172,12 +172,14 @@ class Outbox:
         *,
         settle: bool,
         most: int = MAX_COUNT,
+        earlier: bool = False,
     ) -> Appended:
         """Number, seal and insert `messages` of one lane, at most `most` in a pack; inside a transaction.
 
         Where they do not fit beside what waits, `limits` say what is dropped for them, in the same transaction, or
         that they are refused, all of them (Unavailable, and nothing has changed).
-        `settle` is True where this node is the whole audience: nothing is owed then.
+        `settle` is True where this node is the whole audience: nothing is owed then. `earlier`: `stamp` is of a
+        process before this one.
         """
         if not self.epoch:
             raise Misuse("no epoch is open")
@@ -216,13 +218,14 @@ class Outbox:
             if not settle:
                 topics = self._topics_in(raw) if self.limited is not None else ()
                 last = start + count - 1
-                self.count_in(row, Waiting(ident, start, last, len(raw), at, ttl, stamp.uptime_ms, topics))
+                uptime_ms = None if earlier else stamp.uptime_ms
+                self.count_in(row, Waiting(ident, start, last, len(raw), at, ttl, uptime_ms, topics))
         if not settle:
             flow = self._flow(row)
             flow.messages_in += number - first
             flow.bytes_in += sum(len(pack.raw) for *_, pack in sealed)
         row.held, row.hash = number - 1, prev if isinstance(prev, bytes) else None
-        row.uptime_ms = stamp.uptime_ms
+        row.uptime_ms = max(row.uptime_ms, stamp.uptime_ms)
         if settle:
             row.settled = row.held
         self._streams.touch(row)

@@ -98,6 +98,7 @@ class _Finds:
     cursors: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     dead: dict[str, tuple[int, int, str, bytes]] = field(default_factory=dict)
+    latest: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     streams: dict[Stream, Stand] = field(default_factory=dict)
     ahead: list[_Pack] = field(default_factory=list)
     packs: dict[tuple[Stream, int], _Pack] = field(default_factory=dict)
@@ -188,7 +189,7 @@ def meshes_in(raw: bytes | None) -> list[bytes]:
 
 
 def _from_pages(rows: Iterable[Row]) -> Iterable[tuple[str, tuple[object, ...]]]:
-    """Rows of the small tables, told by their shape."""
+    """Rows of the small tables, told by their shape; not of `latest`, for what was replaced must not come again."""
     for row in rows:
         match row.values:
             case (str(), bytes()) if row.rowid is None:
@@ -234,6 +235,7 @@ _SMALL = {
     "cursor": "name, pack",
     "outcome": "id, at, value",
     "dead": "id, at, reason, topic, message",
+    "latest": "audience, class, topic, uptime, at, uncertainty, message",
     "stream": "source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime, ranges",
 }
 
@@ -254,6 +256,8 @@ def _take_small(finds: _Finds, rows: Iterable[tuple[str, tuple[object, ...]]]) -
                 finds.outcomes[ident] = (at, value)
             case "dead", (str(ident), int(at), int(reason), str(topic), bytes(message)):
                 finds.dead[ident] = (at, reason, topic, message)
+            case "latest", (str(), int(), str(), int(), _, _, bytes()):
+                finds.latest[values[:3]] = values
             case "stream", (bytes(source), str(audience), int(code), int(epoch), *rest):
                 with contextlib.suppress(Invalid):
                     stream = Stream(source, audience, Class.from_code(code), epoch)
@@ -344,6 +348,8 @@ def _write(database: Database, finds: _Finds, key: KeyPair, aside: str) -> Salva
             database.execute(sql.OUTCOME_PUT, (ident, *outcome))
         for ident, letter in finds.dead.items():
             database.execute(sql.DEAD_ADD, (ident, *letter))
+        for kept in finds.latest.values():
+            database.execute(sql.LATEST_PUT, kept)
         for item, value in finds.meta.items():
             database.put(item, value)
         database.put(EPOCH_KEY, epoch.to_bytes(8, "big"))

@@ -77,6 +77,18 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (name, id)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE latest (           -- the newest value of a topic of which only that one matters; not numbered yet
+        audience TEXT NOT NULL,
+        class INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        uptime INTEGER NOT NULL,    -- accumulated uptime when it was accepted, ms
+        at INTEGER,                 -- wall clock then, ms; NULL: not known
+        uncertainty INTEGER,        -- how far off that may be, ms
+        message BLOB NOT NULL,
+        PRIMARY KEY (audience, class, topic)
+    ) WITHOUT ROWID;
+    """,
 )
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
@@ -133,6 +145,13 @@ DEAD_ALL = "SELECT id, at, reason, topic, message FROM dead ORDER BY at, id"
 DEAD_GET = "SELECT topic, message FROM dead WHERE id = ?"
 DEAD_DELETE = "DELETE FROM dead WHERE id = ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
+
+LATEST_ALL = "SELECT audience, class, topic, uptime, at, uncertainty, message FROM latest"
+LATEST_PUT = (
+    "INSERT OR REPLACE INTO latest (audience, class, topic, uptime, at, uncertainty, message)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+LATEST_DELETE = "DELETE FROM latest WHERE audience = ? AND class = ? AND topic = ?"
 
 CURSOR_GET = "SELECT pack FROM cursor WHERE name = ?"
 CURSOR_PUT = (

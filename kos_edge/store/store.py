@@ -10,6 +10,7 @@ from pathlib import Path
 from kos_edge.klp.sealed import Sealed
 from kos_edge.store.database import Damaged, Database, store_error
 from kos_edge.store.journal import Journal
+from kos_edge.store.latest import Latest
 from kos_edge.store.outbox import Outbox
 from kos_edge.store.packs import Packs
 from kos_edge.store.records import Records
@@ -53,6 +54,7 @@ class Store:
             self.outbox = Outbox(self.database, self.streams, self.packs)
             self.journal = Journal(self.database, self.streams, self.packs)
             self.records = Records(self.database)
+            self.latest = Latest(self.database)
             found = self.database.get(SALVAGE_KEY)
         except sqlite3.Error as error:
             self.database.close()
@@ -100,6 +102,7 @@ class Store:
         self.packs.load()
         self.journal.load()
         self.outbox.load(self._own)
+        self.latest.load()
 
     def close(self) -> None:
         """Close the file."""

@@ -17,6 +17,7 @@ from kos_edge.errors import KosError
 from kos_edge.klp.body import Data
 from kos_edge.klp.stream import Position
 from kos_edge.node.config import TopicRule
+from kos_edge.node.publisher import Accepted
 from kos_edge.testing.disk import Ailment
 from kos_edge.testing.loop import VirtualLoop
 from kos_edge.testing.machine import Machine
@@ -177,11 +178,12 @@ class Story:
             future.add_done_callback(lambda done: self._answered(machine, node, burst.topic, done))
         await asyncio.wait(futures, timeout=WELL_AFTER_S) if futures else None
 
-    def _answered(self, machine: Machine, node: object, topic: str, done: asyncio.Future[Position]) -> None:
+    def _answered(self, machine: Machine, node: object, topic: str, done: asyncio.Future[Accepted]) -> None:
         if done.cancelled() or done.exception() is not None:
             return
         position = done.result()
-        if machine.running and machine.node is node and position.stream.cls.durable:
+        known = isinstance(position, Position) and position.stream.cls.durable
+        if machine.running and machine.node is node and known:
             self.oracle.accept(machine, str(position), SHORT_TTL_S if topic == "load.short" else None)
 
     # -- faults

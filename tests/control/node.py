@@ -202,6 +202,7 @@ class SmallNode:
             "limit_bytes": 512_000_000,
             "percent": 81.5,
             "when_full": "drop-oldest",
+            "latest": 0,
             "oldest_at": AT,
             "in_flight": 1,
             "dead": 1,

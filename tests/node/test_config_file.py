@@ -43,7 +43,7 @@ def test_the_example_has_every_key_and_its_commented_ones_are_valid() -> None:
     defaults["queue"] = {key: value for key, value in defaults["queue"].items() if key not in unset}
     assert {**shown, "topic": {}} == defaults
     assert set(topics["#"]) == set(re.findall(r"^([a-z-]+) = ", text.split("[topic.")[1], re.MULTILINE))
-    assert len(topics["#"]) == 8
+    assert len(topics["#"]) == 9
     assert read.topic("x").linger_s == 0.1
     assert read.topic("x").ttl_s == 3600.0
     assert read.topic("x").max_bytes == 64_000_000

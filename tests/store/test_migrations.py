@@ -7,13 +7,16 @@ fresh-first stream of five packs each; the hub has packs one, two and four, and 
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from kos_edge.delivery.wire import Offer
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import unseal
+from kos_edge.klp.message import Reason
+from kos_edge.klp.pack import Pack, unseal
 from kos_edge.store import sql
 from kos_edge.store.journal import Incoming
 from kos_edge.store.outbox import Stamp
@@ -46,3 +49,21 @@ def test_a_store_of_an_earlier_schema_goes_on(schema: int, tmp_path: Path) -> No
     assert sorted(map(str, values(hub))) == sorted(str(n) for n in [*range(100), *range(100)])
     edge.close()
     hub.close()
+
+
+def test_tombstones_of_the_first_schema_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "kos.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((HERE / "schema_1" / "tombstones.sql").read_text())
+    for _ in range(2):
+        with closing(Store(path)) as store:
+            store.own(KEY.kid)
+            assert values(store) == [1, 4, 5]
+            assert store.packs.gone() == {Reason.DROPPED: 2}
+            (owed,) = store.outbox.owed()
+            loads = store.outbox.take(owed.stream, 0, 1 << 20, NOW, 0.0)
+            assert [(load.first, load.last) for load in loads] == [(1, 1), (2, 3), (4, 4), (5, 5)]
+            for entry in store.packs.read(0):
+                entry.pack.verify(KEY.public, MESH)
+                assert isinstance(entry.pack, Pack) == (entry.first != 2)
+            assert len(store.latest) == 0

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from kos_edge.errors import Invalid
+from kos_edge.klp.body import Data
+from kos_edge.klp.pack import Class, Message, prepare
 from kos_edge.klp.sealed import peek_sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Damaged
+from kos_edge.store.owed import Stamp
 from kos_edge.store.store import Store
 from tests.faults.shelf import Shelf
 
@@ -128,3 +131,13 @@ def test_what_nobody_can_salvage_is_refused_and_left_as_it_is(shelf: Shelf) -> N
         Store(shelf.path)
     assert shelf.path.read_bytes() == hurt
     assert issubclass(Damaged, Invalid)
+
+
+def test_the_newest_values_are_kept_where_sqlite_can_still_read_them(shelf: Shelf) -> None:
+    store = shelf.open()
+    message = prepare(Message("door.front", Data("shut")))
+    store.database.transact([lambda: store.latest.keep(("hub", Class()), message, Stamp(1, None, None))])
+    assert store.salvage()
+    ((key, kept),) = store.latest
+    assert (key[2], kept.message) == ("door.front", message)
+    store.close()
