@@ -395,12 +395,10 @@ class Publisher:
             self._committed([])
 
     def _number(self, sealer: Sealer, wanted: Callable[[str], bool], store: Store) -> list[Appended]:
-        def settled(sent: Appended) -> bool:
-            row = store.streams.find(sent.stream)
-            return row is None or row.settled >= sent.first
-
         done: list[Appended] = []
-        for key, kept in store.latest.due(wanted, settled):
+        for key, kept in store.latest.due(
+            wanted, lambda sent: not store.outbox.owes(sent.stream, sent.first)
+        ):
             audience, cls, _ = key
             with contextlib.suppress(Unavailable):
                 appended = store.outbox.append(

@@ -400,6 +400,13 @@ class Outbox:
             size += waiting.size
         return loads, below if size >= limit_bytes else above + 1
 
+    def owes(self, stream: Stream, seq: int) -> bool:
+        """Whether this number has not been settled yet."""
+        row = self._streams.find(stream)
+        packs = [] if row is None else self._index.get(row.id, [])
+        place = first_after(packs, seq - 1)
+        return place < len(packs) and packs[place].first <= seq
+
     def pack_of(self, stream: Stream, seq: int) -> bytes | None:
         """The sealed pack with this number, if it is still owed or was until lately: a refusal may come late."""
         row = self._streams.find(stream)
