@@ -54,8 +54,11 @@ def says(done: Done, code: int, *names: str) -> str:
     return rest[0]
 
 
+COPIES = ("kos.db-", "kos.db.reserve", "kos.meta", "node.key.copy", "config.toml.good")
+
+
 def content(state: Path) -> dict[str, object]:
-    """All that a state directory holds, but for which process has held its lock."""
+    """All that a state directory holds, but for which process has held its lock, and for copies of the rest."""
     if not state.is_dir():
         return {"": state.read_bytes() if state.exists() else None}
     found: dict[str, object] = {}
@@ -63,7 +66,7 @@ def content(state: Path) -> dict[str, object]:
         if file.name == "kos.db":
             with closing(sqlite3.connect(file)) as database:
                 found[file.name] = list(database.iterdump())
-        elif file.is_file() and file.name != "lock" and not file.name.startswith("kos.db-"):
+        elif file.is_file() and file.name != "lock" and not file.name.startswith(COPIES):
             found[file.name] = file.read_bytes()
     return found
 
@@ -88,10 +91,15 @@ def test_a_state_directory_that_cannot_be_made_or_written(tmp_path: Path) -> Non
 
 
 def test_a_half_written_key(loner: Box) -> None:
-    key = loner.state / "node.key"
+    key, copy = loner.state / "node.key", loner.state / "node.key.copy"
+    kid = loner.ask("status")["kid"]
     whole = key.read_bytes()
     key.write_bytes(whole[: len(whole) // 2])
     try:
+        status = loner.ask("status")
+        assert status["kid"] == kid
+        assert any("half written" in warning for warning in status["warnings"])
+        copy.unlink()
         with nothing_changes(loner.state):
             for words in (["run"], ["status"], ["publish", "a.b", "1"], ["join", "--mesh", "00" * 32]):
                 hint = says(loner(*words), INVALID, str(key), "half written")
