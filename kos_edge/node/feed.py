@@ -106,7 +106,7 @@ class Feed:
     def push(self, pack: Pack) -> None:
         """A volatile pack: for whoever listens now."""
         self.volatile_serial += 1
-        entry = Entry(VOLATILE_ID, pack, pack.first, pack.last, self._uptime.wall_ms() or 0, 0)
+        entry = Entry(VOLATILE_ID, pack, pack.first, pack.last, self._uptime.steady_ms() or 0, 0)
         self._volatile.append((self.volatile_serial, entry))
         self.announce()
 
@@ -168,8 +168,8 @@ class Feed:
     def _ttl_left(self, entry: Entry, message: Message) -> float | None:
         if message.ttl_s is None:
             return None
-        wall = self._uptime.wall_ms()
-        since = 0.0 if wall is None or not entry.at else max(0, wall - entry.at) / 1000
+        now_ms = self._uptime.steady_ms()
+        since = 0.0 if now_ms is None or not entry.at else max(0, now_ms - entry.at) / 1000
         return message.ttl_s + message.offset_ms / 1000 - (entry.age_ms or 0) / 1000 - since
 
     def missing(self, entry: Entry) -> Missing | None:
@@ -178,7 +178,7 @@ class Feed:
         if not isinstance(tombstone, Tombstone):
             return None
         name = self._name_of(tombstone.stream.source)
-        at = entry.at / 1000 if entry.at else None
+        at = self._uptime.shown_ms(entry.at) / 1000 if entry.at else None
         return Missing(entry.id, tombstone.stream, name, entry.first, entry.last, tombstone.reason, at)
 
     async def messages(self, after: int, *, follow: bool) -> AsyncIterator[Heard]:

@@ -94,7 +94,8 @@ class Housekeeping:
         wall_ms = self._steady_wall_ms(keep_ms)
         if wall_ms:
             store.records.forget_outcomes(wall_ms - OUTCOMES_KEPT_MS)
-        return store.journal.prune(wall_ms, self._journal.max_bytes, keep_ms, self._trust.own_kids, BATCH)
+        now_ms = (self._uptime.steady_ms() or 0) if wall_ms else 0  # by what packs are stamped with
+        return store.journal.prune(now_ms, self._journal.max_bytes, keep_ms, self._trust.own_kids, BATCH)
 
     def _steady_wall_ms(self, keep_ms: int) -> int:
         """The wall clock, 0 while it is not set or was set a short while ago: a mistake must not cost the journal."""

@@ -231,7 +231,7 @@ class Inbound:
         return intake
 
     async def _journal(self, batch: list[Incoming]) -> Intake:
-        at_ms = self._uptime.wall_ms() or 0
+        at_ms = self._uptime.steady_ms() or 0
 
         def work(store: Store) -> Intake:
             return store.journal.take_in(batch, at_ms)
@@ -263,7 +263,7 @@ class Inbound:
 
     async def _sync(self, peer: Membership, body: bytes, room: int) -> bytes:
         sync = decode_sync(body)
-        at_ms = self._uptime.wall_ms() or 0
+        at_ms = self._uptime.steady_ms() or 0
 
         def work(store: Store) -> Synced:
             receipts = store.journal.declare(peer.kid, sync.offers, at_ms, peer.former)

@@ -146,6 +146,7 @@ class Node:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Build the parts, and take them down in the opposite order; the caller holds the lock."""
+        self.uptime = Uptime(self.clock)  # until the store has said what had accumulated before
         key = find_key(self.state.key_file)
         keep_copy(self.state.key_file, key)
         self.file_troubles = [text for text in (key.trouble, self.config.trouble) if text is not None]
@@ -170,7 +171,8 @@ class Node:
             await self.save()
             own = self.trust.own_kids
             await self.writer.read(lambda store: store.own(*own))
-            self._build(await self.writer.read(lambda store: store.outbox.uptime_ms(own)))
+            self.uptime = await self.writer.read(lambda store: Uptime.of(self.clock, store, own))
+            self._build()
             try:
                 yield
             finally:
@@ -181,12 +183,12 @@ class Node:
     def _equip(self, store: Store) -> None:
         """What the parts of the store need of this node."""
         self._mount(store.database)
+        store.database.on_commit(lambda: self.uptime.keep(store.database), lambda: None)
         if any(rule.limits for rule in self.config.topics):
             store.outbox.limited = lambda topic: self._terms_of(topic).limit is not None
         store.outbox.limits = limits_of(self.config.queue)
 
-    def _build(self, uptime_ms: int) -> None:
-        self.uptime = Uptime(self.clock, uptime_ms)
+    def _build(self) -> None:
         self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.withholds)
         self.settling = Settling(self.writer, self.uptime)
         self.numbering = Numbering(self.writer, self.trust, self.settling, random=self._random)

@@ -428,6 +428,8 @@ class Publisher:
 def _based(waiting: list[_Waiting], stamp: Stamp) -> tuple[list[Prepared], Stamp]:
     """The messages with offsets from the first of them, and its moment."""
     base_ms = waiting[0].uptime_ms
-    wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.uptime_ms - base_ms)
+    since_ms = stamp.uptime_ms - base_ms
+    wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - since_ms
+    steady_ms = None if stamp.steady_ms is None else stamp.steady_ms - since_ms
     messages = [message.later(item.uptime_ms - base_ms) for item in waiting for message in item.messages]
-    return messages, replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms)
+    return messages, replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms, steady_ms=steady_ms)

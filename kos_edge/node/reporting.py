@@ -172,7 +172,7 @@ async def queue(node: Node) -> QueueReport:
                     bytes=sum(each.size for each in waiting),
                     dropped=sum(each.count for each in waiting if each.gone is Removal.DROPPED),
                     expired=sum(each.count for each in waiting if each.gone is Removal.EXPIRED),
-                    oldest_at=None if oldest is None else time_text_ms(oldest),
+                    oldest_at=None if oldest is None else time_text_ms(node.uptime.shown_ms(oldest)),
                 )
             )
         usage = store.outbox.usage
@@ -208,7 +208,7 @@ async def journal(node: Node) -> JournalReport:
         dropped=gone[Removal.DROPPED],
         expired=gone[Removal.EXPIRED],
         bytes=size,
-        oldest_at=None if not oldest else time_text_ms(oldest),
+        oldest_at=None if not oldest else time_text_ms(node.uptime.shown_ms(oldest)),
         limit_bytes=node.config.journal.max_bytes,
         limit_age_s=node.config.journal.keep_for_s,
     )

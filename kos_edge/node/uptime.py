@@ -1,26 +1,49 @@
-"""Accumulated uptime: a clock that counts while this node runs, goes on after a restart, and never jumps.
+"""Two clocks that no step of the wall clock moves: accumulated uptime, and the calendar as it was first believed.
 
-Ages come from it (protocol.md 6). Power-off time is not in it; the wall clock adds that where both ends know it.
+Ages come from them (protocol.md 6). **Uptime** counts while this node runs and goes on after a restart; power-off time
+is not in it. **Steady time** is the wall clock of the first moment that it was set, carried on by the monotonic clock;
+over a restart it counts the time between by the wall clock, corrected by what that was moved since. It never goes back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from kos_edge.clock import Clock
+from kos_edge.store.database import Database
 from kos_edge.store.outbox import Stamp
+from kos_edge.store.store import Store
 
 FLOOR_S = (
     1_767_225_600.0  # 2026-01-01T00:00:00Z, before this code was built: an earlier wall clock is not set
 )
 DEFAULT_UNCERTAINTY_MS = 1_000  # an NTP-disciplined Pi is far better; timekeeping measures it later
+SLEW_MS = 250  # the wall clock may drift by so much from steady time before that is written down
+
+_OFFSET_KEY = "steady"
 
 
 class Uptime:
-    """`base_ms` is what had accumulated before this start."""
+    """`base_ms` is what had accumulated before this start; `offset_ms` by how much steady time was ahead of the wall
+    clock then, and `newest_ms` a steady time that has been.
+    """
 
-    def __init__(self, clock: Clock, base_ms: int = 0) -> None:
+    def __init__(self, clock: Clock, base_ms: int = 0, *, offset_ms: int = 0, newest_ms: int = 0) -> None:
         self._clock = clock
         self._base_ms = base_ms
         self._started = clock.monotonic()
+        self._offset_ms = offset_ms
+        self._newest_ms = newest_ms
+        self._steady_base_ms: int | None = None
+
+    @classmethod
+    def of(cls, clock: Clock, store: Store, own: Collection[bytes]) -> Uptime:
+        """As the store knows it."""
+        kept = store.database.get(_OFFSET_KEY)
+        offset_ms = 0 if kept is None else int.from_bytes(kept, "big", signed=True)
+        return cls(
+            clock, store.outbox.uptime_ms(own), offset_ms=offset_ms, newest_ms=store.packs.newest_at() or 0
+        )
 
     def ms(self) -> int:
         """Accumulated uptime in ms."""
@@ -31,7 +54,30 @@ class Uptime:
         wall = self._clock.wall()
         return round(wall * 1000) if wall >= FLOOR_S else None
 
+    def steady_ms(self) -> int | None:
+        """Steady time in ms since 1970, None while the wall clock has not been set since the start."""
+        if self._steady_base_ms is None:
+            wall_ms = self.wall_ms()
+            if wall_ms is None:
+                return None
+            self._steady_base_ms = max(wall_ms + self._offset_ms, self._newest_ms) - self.ms()
+        return self._steady_base_ms + self.ms()
+
+    def shown_ms(self, steady_ms: int) -> int:
+        """A steady time as the wall clock would say it now, for people."""
+        wall_ms, now_ms = self.wall_ms(), self.steady_ms()
+        return steady_ms if wall_ms is None or now_ms is None else steady_ms - (now_ms - wall_ms)
+
+    def keep(self, database: Database) -> None:
+        """Write down by how much the wall clock was moved, if it was; just before a commit."""
+        wall_ms, steady_ms = self.wall_ms(), self.steady_ms()
+        if wall_ms is not None and steady_ms is not None:
+            offset_ms = steady_ms - wall_ms
+            if abs(offset_ms - self._offset_ms) > SLEW_MS:
+                database.put(_OFFSET_KEY, offset_ms.to_bytes(8, "big", signed=True))
+                self._offset_ms = offset_ms
+
     def stamp(self) -> Stamp:
         """This moment."""
         wall = self.wall_ms()
-        return Stamp(self.ms(), wall, None if wall is None else DEFAULT_UNCERTAINTY_MS)
+        return Stamp(self.ms(), wall, None if wall is None else DEFAULT_UNCERTAINTY_MS, self.steady_ms())

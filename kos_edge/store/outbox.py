@@ -31,7 +31,6 @@ from kos_edge.klp.pack import (
     Priority,
     Stream,
     peek,
-    remove,
 )
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.pack import sealed as as_sealed
@@ -39,11 +38,22 @@ from kos_edge.klp.tombstone import peek_tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.graves import Grave, dig, lasts_ms
-from kos_edge.store.owed import Appended, Owed, Stamp, Usage, Waiting, adjacent, first_after, runs
+from kos_edge.store.owed import (
+    Appended,
+    Owed,
+    Stamp,
+    Usage,
+    Waiting,
+    adjacent,
+    first_after,
+    runs,
+    uptime_since,
+    without_expired,
+)
 from kos_edge.store.packs import Entry, Packs
 from kos_edge.store.streams import StreamRow, Streams
 
-__all__ = ["Appended", "Outbox", "Owed", "Stamp", "Usage", "Waiting", "without_expired"]
+__all__ = ["Appended", "Outbox", "Owed", "Stamp", "Usage", "Waiting"]
 
 _EPOCH_KEY = "epoch"
 _RANDOM_BITS = 32
@@ -209,7 +219,7 @@ class Outbox:
             victims = self._make_room(cls.priority, arriving)
         dropped = sum(self.bury(each, packs, Removal.DROPPED, key, mesh) for each, packs in victims.items())
         row = self._streams.ensure(stream)
-        at = stamp.wall_ms or 0
+        at = stamp.steady_ms or 0
         entries = []
         for start, ttl, pack in sealed:
             count, raw = pack.count, pack.raw
@@ -367,8 +377,10 @@ class Outbox:
     def _load(self, stream: Stream, waiting: Waiting, now: Stamp, loaded_at: float) -> Load:
         age_ms = waiting.age_ms(now)
         raw = self._packs.sealed(waiting.id)
-        if waiting.ttl_s is not None and age_ms is not None and age_ms >= waiting.ttl_s * 1000:
-            raw = without_expired(raw, age_ms)
+        if waiting.ttl_s is not None:
+            at_least_ms = uptime_since(raw, now) if age_ms is None else age_ms
+            if at_least_ms >= waiting.ttl_s * 1000:
+                raw = without_expired(raw, at_least_ms)
         return Load(stream, waiting.first, waiting.last, raw, age_ms, loaded_at)
 
     def take_newest(
@@ -469,18 +481,6 @@ class Outbox:
             self._index.pop(row.id, None)
         self._streams.touch(row)
         return done
-
-
-def without_expired(raw: bytes, age_ms: int) -> bytes:
-    """The pack of this age without the messages whose ttl has run out."""
-    expired = {
-        seq: Removal.EXPIRED
-        for seq, item in peek(raw).messages()
-        if isinstance(item, Message)
-        and item.ttl_s is not None
-        and age_ms - item.offset_ms >= item.ttl_s * 1000
-    }
-    return remove(raw, expired) if expired else raw
 
 
 def _packed(

@@ -6,18 +6,22 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kos_edge.klp.pack import Message, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
-from kos_edge.klp.pack import Stream
 from kos_edge.store.packs import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The moment of a commit: accumulated uptime in ms, and the wall clock with its uncertainty where known."""
+    """The moment of a commit: accumulated uptime in ms, and where known the wall clock and steady time.
+
+    Steady time is a wall clock that no step moves: `node/uptime`.
+    """
 
     uptime_ms: int
     wall_ms: int | None
     uncertainty_ms: int | None
+    steady_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Appended:
 class Waiting:
     """One pack that is owed: its place, its size, its shortest ttl in s, and when it was sealed.
 
-    `at_ms` is by the wall clock (0: not known), `uptime_ms` by this process (None: sealed before it started).
+    `at_ms` is steady time (0: not known), `uptime_ms` by this process (None: sealed before it started).
     With a `gone` reason it is a tombstone.
     """
 
@@ -59,11 +63,11 @@ class Waiting:
         return self.last - self.first + 1
 
     def age_ms(self, now: Stamp) -> int | None:
-        """How long ago it was sealed: exact within one process, by the wall clock over a restart, else unknown."""
+        """How long ago it was sealed: exact within one process, by steady time over a restart, else unknown."""
         if self.uptime_ms is not None:
             return max(0, now.uptime_ms - self.uptime_ms)
-        if self.at_ms and now.wall_ms is not None and now.wall_ms >= self.at_ms:
-            return now.wall_ms - self.at_ms
+        if self.at_ms and now.steady_ms is not None:
+            return max(0, now.steady_ms - self.at_ms)
         return None
 
 
@@ -115,3 +119,20 @@ def adjacent(packs: Sequence[Waiting], place: int) -> bool:
 def first_after(packs: Sequence[Waiting], after: int) -> int:
     """The place of the first that ends beyond the number `after`."""
     return bisect_right(packs, after, key=lambda waiting: waiting.last)
+
+
+def without_expired(raw: bytes, age_ms: int) -> bytes:
+    """The pack of this age without the messages whose ttl has run out."""
+    expired = {
+        seq: Removal.EXPIRED
+        for seq, item in peek(raw).messages()
+        if isinstance(item, Message)
+        and item.ttl_s is not None
+        and age_ms - item.offset_ms >= item.ttl_s * 1000
+    }
+    return remove(raw, expired) if expired else raw
+
+
+def uptime_since(raw: bytes, now: Stamp) -> int:
+    """The uptime since a pack was sealed: it is at least so old, however long the power was off."""
+    return max(0, now.uptime_ms - peek(raw).header.mono_ms)

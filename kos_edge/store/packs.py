@@ -91,6 +91,11 @@ class Packs:
         row = self._database.execute(sql.PACK_FIRST).fetchone()
         return None if row is None else int(row[0])
 
+    def newest_at(self) -> int | None:
+        """The latest time at which a pack was committed here; None without any."""
+        row = self._database.execute(sql.PACK_NEWEST).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
     def sealed(self, ident: int) -> bytes:
         """The bytes of one pack."""
         (raw,) = self._database.execute(sql.PACK_ONE, (ident,)).fetchone()

@@ -34,7 +34,7 @@ MIGRATIONS: tuple[str, ...] = (
         stream INTEGER NOT NULL,
         first INTEGER NOT NULL,
         count INTEGER NOT NULL,
-        at INTEGER NOT NULL,      -- wall clock when it was committed here, ms; for people and retention only
+        at INTEGER NOT NULL,      -- steady time when it was committed here, ms; 0: the clock was not set
         age INTEGER,              -- ms since it was sealed, as known on arrival; NULL: unknown
         ttl INTEGER,              -- shortest ttl of its messages, s; NULL: none
         sealed BLOB NOT NULL
@@ -123,6 +123,7 @@ PACK_SIZES = (
 PACK_OLDEST = "SELECT id, stream, first, count, at, length(sealed) FROM pack WHERE id > ? ORDER BY id LIMIT ?"
 PACK_MESSAGES = "SELECT coalesce(sum(count), 0) FROM pack WHERE substr(sealed, 1, 1) <> x'84'"
 PACK_FIRST = "SELECT at FROM pack ORDER BY id LIMIT 1"
+PACK_NEWEST = "SELECT max(at) FROM pack"
 PACK_ONE = "SELECT sealed FROM pack WHERE id = ?"
 PACK_AT = (
     "SELECT sealed FROM pack WHERE stream = ? AND first <= ? AND first + count > ? AND id > ?"
