@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,8 +70,18 @@ def complaints(path: str) -> Iterator[str]:
         yield f"{path}: {len(lines)} lines; more than {LONGEST} hold more than one idea"
 
 
+def shared_numbers(paths: list[str]) -> Iterator[str]:
+    """Decision records that have one number: whoever names one could mean either."""
+    records = sorted(path for path in paths if re.match(r"docs/adr/\d{4}-", path))
+    for one, other in pairwise(records):
+        if one[:13] == other[:13]:
+            yield f"{other}: has the number of {one}"
+
+
 def main() -> int:
-    found = [complaint for path in files() for complaint in complaints(path)]
+    paths = list(files())
+    found = [complaint for path in paths for complaint in complaints(path)]
+    found += shared_numbers(paths)
     print("\n".join(found) or "nothing to complain about")
     return 1 if found else 0
 
