@@ -1,6 +1,7 @@
-"""What a salvage of the store stands on: a copy of what its `meta` says, and the keys that prove what is in it.
+"""What a salvage of the store stands on: a copy of its `meta` and memberships, and the keys that prove what is in it.
 
-`meta` says who this node is, its mesh, its epoch. It is small, changes seldom, and one bad page could take it all.
+`meta` says who this node is, its mesh, its epoch; a membership has the key that proves what its owner sent. Both are
+small, change seldom, and one bad page could take them.
 """
 
 from __future__ import annotations

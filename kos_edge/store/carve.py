@@ -39,10 +39,13 @@ class Pages:
         self._log = list(_frames(log.read_bytes() if log.exists() else b"", size))
         self._latest = dict(self._log)
 
-    def rows(self) -> Iterator[Row]:
-        """Every row on every leaf: of the file first, then of the log in its order, so that the newest is last."""
+    def filed(self) -> Iterator[Row]:
+        """Every row on every leaf of the file."""
         for number, page in enumerate(self._file, start=1):
             yield from self._leaf(page, _FILE_HEADER if number == 1 else 0)
+
+    def logged(self) -> Iterator[Row]:
+        """Every row on every leaf of the log, in its order, so that the newest is last."""
         for number, page in self._log:
             yield from self._leaf(page, _FILE_HEADER if number == 1 else 0)
 

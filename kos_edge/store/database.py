@@ -26,6 +26,8 @@ WAL_PAGES = (
 )
 LOG_BYTES = 2 << 20  # what a log may keep on disk that once had to grow: a checkpoint had no room, say
 
+MEMBER_PREFIX = "member "  # before the kid in the copy that is kept beside; no key of `meta` begins so
+
 log = logging.getLogger(__name__)
 
 
@@ -129,7 +131,7 @@ class Database:
         self._make_room = make_room
 
     def on_meta(self, keep: Callable[[dict[str, bytes]], None]) -> None:
-        """`keep` is given the whole of `meta` after each commit that changed it, for a copy outside of the file."""
+        """`keep` is given all of `meta` and every membership after a commit that changed them, for a copy beside."""
         self._keep = keep
 
     def execute(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
@@ -176,7 +178,9 @@ class Database:
             raise
         if self._meta_changed:
             self._meta_changed = False
-            self._keep({key: bytes(value) for key, value in self.execute(sql.META_ALL)})
+            meta = {key: bytes(value) for key, value in self.execute(sql.META_ALL)}
+            members = self.execute(sql.RECORDS, (sql.MEMBERS_KIND,))
+            self._keep(meta | {MEMBER_PREFIX + key.hex(): bytes(cwt) for key, cwt in members})
         return results
 
     def _undo(self) -> None:
@@ -273,6 +277,11 @@ class Database:
             self.execute(sql.META_DELETE, (key,))
         else:
             self.execute(sql.META_PUT, (key, value))
+
+    def record_changed(self, kind: str) -> None:
+        """A record of this kind was set or deleted."""
+        if kind == sql.MEMBERS_KIND:
+            self._meta_changed = True
 
     def close(self) -> None:
         """Close the file. Committed data is safe with or without this."""

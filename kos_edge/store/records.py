@@ -32,14 +32,17 @@ class Records:
     def put(self, kind: str, key: bytes, value: bytes) -> None:
         """Set one record."""
         self._database.execute(sql.RECORD_PUT, (kind, key, value))
+        self._database.record_changed(kind)
 
     def delete(self, kind: str, key: bytes) -> None:
         """Forget one record."""
         self._database.execute(sql.RECORD_DELETE, (kind, key))
+        self._database.record_changed(kind)
 
     def clear(self, kind: str) -> None:
         """Forget every record of `kind`."""
         self._database.execute(sql.RECORDS_CLEAR, (kind,))
+        self._database.record_changed(kind)
 
     def cursor(self, name: str) -> int | None:
         """How far the reader `name` has come, as the id of a journal entry; None for a new one."""

@@ -26,13 +26,13 @@ from kos_edge.klp.tombstone import bury
 from kos_edge.mesh.membership import verify_membership
 from kos_edge.store import sql
 from kos_edge.store.carve import Pages, Row
-from kos_edge.store.database import Damaged, Database, kept_log, log_of
+from kos_edge.store.database import MEMBER_PREFIX, Damaged, Database, kept_log, log_of
 
 EPOCH_KEY = "epoch"
 MESH_KEY = "mesh"
 SALVAGE_KEY = "salvaged"
 LEFT_KEY = "meshes"
-MEMBER_KIND = "member"
+MEMBER_KIND = sql.MEMBERS_KIND
 
 LEAD = 1 << 10 << 32
 """Epochs left out where it cannot be read how many were opened: 1,024 starts, far less than receivers wonder at."""
@@ -110,8 +110,8 @@ class _Finds:
 class Rescue:
     """What a salvage needs beside the file.
 
-    `key` is this node's; `kept` gives the copy of `meta` that stands beside, empty where there is none; `stamp` says
-    when, in the name of the file that is set aside.
+    `key` is this node's; `kept` gives the copy of `meta` and memberships that stands beside, empty where there is none;
+    `stamp` says when, in the name of the file that is set aside.
     """
 
     key: KeyPair
@@ -127,15 +127,22 @@ def salvage(path: Path, rescue: Rescue) -> Salvaged:
     fresh = path.with_name(f"{path.name}.salvage")
     _remove(fresh)
     kept = kept_log(path)
-    pages = Pages(path, kept if kept.exists() else log_of(path), sql.PAGE_SIZE)
+    cut_short = (
+        kept.exists()
+    )  # SQLite has left commits out: what it gives of a table is how it stood before them
+    pages = Pages(path, kept if cut_short else log_of(path), sql.PAGE_SIZE)
     finds = _Finds()
-    rows = list(pages.rows())
+    filed, logged = list(pages.filed()), list(pages.logged())
+    rows = filed + logged
     given, whole = _from_sqlite(path)
-    carved = (found for found in _from_pages(rows) if found[0] not in whole)
-    _take_small(finds, carved)
-    if "meta" not in whole:
-        _take_small(finds, (("meta", item) for item in rescue.kept().items()))
+    carved = _from_pages(filed if cut_short else rows)
+    _take_small(finds, (found for found in carved if found[0] not in whole))
+    copied = list(_from_copy(rescue.kept()))
+    _take_small(finds, (found for found in copied if found[0] not in whole))
     _take_small(finds, given)
+    if cut_short:
+        _take_small(finds, _from_pages(logged))
+        _take_small(finds, copied)
     if (own := finds.meta.get("membership")) is not None:
         finds.records.setdefault((MEMBER_KIND, key.kid), own)
     _take_packs(finds, rows, key)
@@ -204,6 +211,15 @@ def _from_pages(rows: Iterable[Row]) -> Iterable[tuple[str, tuple[object, ...]]]
                 yield "dead", row.values
             case (None, bytes(), str(), int(), int(), int(), _, int(), int(), _, int(), int(), *_):
                 yield "stream", row.values[1:]
+
+
+def _from_copy(kept: dict[str, bytes]) -> Iterable[tuple[str, tuple[object, ...]]]:
+    """Rows of `meta` and memberships from the copy that stands beside the file."""
+    for key, value in kept.items():
+        if key.startswith(MEMBER_PREFIX):
+            yield "record", (MEMBER_KIND, bytes.fromhex(key.removeprefix(MEMBER_PREFIX)), value)
+        else:
+            yield "meta", (key, value)
 
 
 def _from_sqlite(path: Path) -> tuple[list[tuple[str, tuple[object, ...]]], set[str]]:

@@ -93,6 +93,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
 META_ALL = "SELECT key, value FROM meta"
+MEMBERS_KIND = "member"  # of records: they prove packs, so that a copy of them is kept as of `meta`
 META_PUT = (
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )

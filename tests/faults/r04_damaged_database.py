@@ -101,5 +101,5 @@ def _check(run: Sweep, case: Shelf, store: Store, page: bytes, told: str) -> Non
         run.wrong(f"{told}: epoch {store.outbox.epoch:x} is not above all before")
     before = store.packs.last_id
     case.fill(store, 2)
-    if store.packs.last_id <= before or (store.records.cursor("reader") or 0) > before:
+    if store.packs.last_id <= before or case.cursor(store) > before:
         run.wrong(f"{told}: it does not go on")

@@ -56,8 +56,8 @@ class Shelf:
         return Rescue(self.key, lambda: kept_or_empty(kept), lambda: "now", _random(b"rescue"))
 
     def proves(self, sealed: Sealed) -> bool:
-        public = {key.kid: key.public for key in (self.key, self.other)}[sealed.stream.source]
-        return is_proven(sealed, public, [self.mesh])
+        public = {key.kid: key.public for key in (self.key, self.other)}.get(sealed.stream.source)
+        return public is not None and is_proven(sealed, public, [self.mesh])
 
     def open(self) -> Store:
         """Open it as a node does: salvage what is damaged, and begin an epoch."""
@@ -101,17 +101,15 @@ class Shelf:
             if number % 3 == 2:
                 self._receive(store, number, messages)
             else:
-                append = partial(
-                    store.outbox.append, self.key, self.mesh, lane, messages, stamp, settle=False
-                )
-                self.transact(store, append)
+                given = (self.key, self.mesh, lane, messages, stamp)
+                self.transact(store, partial(_append, store, given))
             if number % 10 == 9:
                 owed = store.outbox.owed()[-1]
                 half = Settled(owed.stream, owed.first + (owed.last - owed.first) // 2)
-                self.transact(store, partial(store.outbox.settle, half))
+                self.transact(store, partial(_settle, store, half))
             if number % 7 == 6:
                 last = store.packs.last_id
-                self.transact(store, partial(store.records.move_cursor, "reader", last))
+                self.transact(store, partial(_move_cursor, store, last))
             self._note(store)
         self._round += rounds
 
@@ -129,11 +127,23 @@ class Shelf:
         self.transact(store, lambda: store.journal.take_in(batch, 1))
 
     def transact(self, store: Store, job: Callable[[], object]) -> object:
-        """One commit; raises what the job raised."""
-        (result,) = store.database.transact([job])
+        """One commit, once more after a salvage as the writer does it; raises what the job raised."""
+        try:
+            (result,) = store.database.transact([job])
+        except Damaged:
+            assert store.salvage()
+            (result,) = store.database.transact([job])
         if isinstance(result, KosError):
             raise result
         return result
+
+    def cursor(self, store: Store) -> int:
+        """How far the reader has come, after a salvage where that cannot be read."""
+        try:
+            return store.records.cursor("reader") or 0
+        except sqlite3.DatabaseError:
+            assert store.salvage()
+            return store.records.cursor("reader") or 0
 
     def _note(self, store: Store) -> None:
         for raw in self.packs(store, self._noted):
@@ -159,6 +169,18 @@ class Shelf:
                 if not isinstance(entry.pack, Tombstone):
                     found.append(((entry.pack.stream, entry.first), entry.pack.raw))
             after = page[-1].id
+
+
+def _append(store: Store, given: tuple[KeyPair, bytes, tuple[str, Class], list[Message], Stamp]) -> object:
+    return store.outbox.append(*given, settle=False)
+
+
+def _settle(store: Store, settled: Settled) -> object:
+    return store.outbox.settle(settled)
+
+
+def _move_cursor(store: Store, place: int) -> None:
+    store.records.move_cursor("reader", place)
 
 
 def touches(raw: bytes, page: bytes) -> bool:
