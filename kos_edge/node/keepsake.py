@@ -10,12 +10,15 @@ import hashlib
 import logging
 from pathlib import Path
 
+from kos_edge.bootstrap.admission import Mode
 from kos_edge.errors import Invalid, KosError
 from kos_edge.klp import cbor
 from kos_edge.klp.sealed import Sealed
 from kos_edge.node.durable_file import FILE_LIMIT, StateFile
 from kos_edge.node.trust import Trust
+from kos_edge.store.database import Damaged
 from kos_edge.store.salvage import is_proven
+from kos_edge.store.store import Store
 
 NAME = "kos.meta"
 _CHECK_BYTES = 32
@@ -47,6 +50,19 @@ def kept_or_empty(kept: Kept) -> dict[str, bytes]:
         log.warning("%s", error)
         return {}
     return {} if found is None else found.value
+
+
+def load_trust(trust: Trust, store: Store, now: float, mode: Mode, kept: Kept) -> None:
+    """Read what the store says of this node and its mesh.
+
+    Raises Damaged where that makes no sense and the copy says something else, for then a salvage helps; else Invalid.
+    """
+    try:
+        trust.load(store, now, mode)
+    except Invalid as error:
+        if kept_or_empty(kept) in ({}, store.database.worth_a_copy()):
+            raise
+        raise Damaged(f"the records in the store cannot be read: {error.message}") from error
 
 
 def proves(trust: Trust, sealed: Sealed) -> bool:

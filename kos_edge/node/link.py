@@ -60,6 +60,9 @@ COMPARE_EVERY_S = (
     60.0  # while things are carried: a second device with this key must not go on unnoticed for long
 )
 TRUST_ROUNDS = 64  # of revocations to catch up with in one go
+TELL_AGAIN_S = (
+    2.0  # before news that a peer has not answered is told again: a revocation must not wait for a session
+)
 ASK_TIMEOUT_S = 8.0  # for a comparison: all retransmissions (RFC 7252) take 45 s, a new session is cheaper
 
 log = logging.getLogger(__name__)
@@ -126,6 +129,7 @@ class Link:
         self._compared_at = clock.monotonic()
         self._carried = False  # something was since then
         self._told: set[bytes] = set()
+        self._untold = self._telling = False
         self._flights: set[asyncio.Task[None]] = set()
 
     @property
@@ -206,14 +210,32 @@ class Link:
             await self._ask(TRUST_PATH, self._trust.told_fork(raw))
 
     async def tell_trust(self) -> None:
-        """Something was revoked or decided: tell the peer now."""
-        with contextlib.suppress(KosError):
-            await self._exchange_trust()
+        """Something was revoked or decided: tell the peer now, and again until it has answered or the session ends."""
+        self._untold = True
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._untold and self.session.closed is None:
+                self._untold = False
+                try:
+                    await self._exchange_trust()
+                except KosError as error:
+                    log.debug("%s has not heard what is new: %s", self.peer.name, error)
+                    self._untold = True
+                    await asyncio.sleep(TELL_AGAIN_S)
+        finally:
+            self._telling = False
 
     async def tell_member(self, member: Membership) -> None:
-        """Hand a membership over."""
-        with contextlib.suppress(KosError):
-            await self._ask(TRUST_PATH, self._trust.news_request([member.cwt]))
+        """Hand a membership over, again until the peer has answered or the session ends."""
+        while self.session.closed is None:
+            try:
+                await self._ask(TRUST_PATH, self._trust.news_request([member.cwt]))
+                return
+            except KosError as error:
+                log.debug("%s has not heard of a membership: %s", self.peer.name, error)
+            await asyncio.sleep(TELL_AGAIN_S)
 
     async def _compare(self) -> None:
         """Say what is owed, hear what the peer holds of it: nothing is assumed.

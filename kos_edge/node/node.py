@@ -38,7 +38,7 @@ from kos_edge.node.fullness import Fullness, limits_of
 from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.housekeeping import Housekeeping
 from kos_edge.node.inbound import Inbound
-from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty, proves
+from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty, load_trust, proves
 from kos_edge.node.kept_config import load_kept
 from kos_edge.node.keyfile import find_key, keep_copy
 from kos_edge.node.link import Link
@@ -167,7 +167,7 @@ class Node:
                 else Mode.CLOSED
             )
             now = self.clock.monotonic()
-            await self.writer.read(lambda store: self.trust.load(store, now, mode))
+            await self.writer.read(lambda store: load_trust(self.trust, store, now, mode, kept))
             await self.save()
             own = self.trust.own_kids
             await self.writer.read(lambda store: store.own(*own))

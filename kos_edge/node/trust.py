@@ -349,8 +349,9 @@ class Trust:
             with contextlib.suppress(KosError):  # another proof will come; nothing depends on this one
                 self.forks.take(raw)
         for kid, value in store.records.all(ADDRESS).items():
-            host, port = cbor.decode(value)
-            self.addresses[kid] = (host, port)
+            with contextlib.suppress(Invalid, TypeError, ValueError):  # discovery finds it again
+                host, port = cbor.decode(value)
+                self.addresses[kid] = (str(host), int(port))
         own = database.get("membership")
         if own is not None:
             self._take_up(verify_membership(own, mesh, at=self.at()), database.get(REKEY))

@@ -178,9 +178,7 @@ class Database:
             raise
         if self._meta_changed:
             self._meta_changed = False
-            meta = {key: bytes(value) for key, value in self.execute(sql.META_ALL)}
-            members = self.execute(sql.RECORDS, (sql.MEMBERS_KIND,))
-            self._keep(meta | {MEMBER_PREFIX + key.hex(): bytes(cwt) for key, cwt in members})
+            self._keep(self.worth_a_copy())
         return results
 
     def _undo(self) -> None:
@@ -278,6 +276,12 @@ class Database:
         else:
             self.execute(sql.META_PUT, (key, value))
 
+    def worth_a_copy(self) -> dict[str, bytes]:
+        """All of `meta`, and every membership under `MEMBER_PREFIX` and its kid."""
+        meta = {key: bytes(value) for key, value in self.execute(sql.META_ALL)}
+        members = self.execute(sql.RECORDS, (sql.MEMBERS_KIND,))
+        return meta | {MEMBER_PREFIX + key.hex(): bytes(cwt) for key, cwt in members}
+
     def record_changed(self, kind: str) -> None:
         """A record of this kind was set or deleted."""
         if kind == sql.MEMBERS_KIND:
@@ -301,7 +305,8 @@ def store_error(error: sqlite3.Error, path: Path | str) -> KosError:
         return Unavailable(
             f"cannot write {path}", hint="check the owner and permissions of the state directory"
         )
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    schema = code == "SQLITE_ERROR" and str(error).startswith("no such ")  # a table as we never made it
+    if schema or code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return Damaged(f"{path} is damaged ({error})", hint=_SALVAGE_HINT)
     return Unavailable(f"the store failed: {error} ({code or type(error).__name__}) at {path}")
 

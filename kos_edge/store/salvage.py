@@ -137,12 +137,10 @@ def salvage(path: Path, rescue: Rescue) -> Salvaged:
     given, whole = _from_sqlite(path)
     carved = _from_pages(filed if cut_short else rows)
     _take_small(finds, (found for found in carved if found[0] not in whole))
-    copied = list(_from_copy(rescue.kept()))
-    _take_small(finds, (found for found in copied if found[0] not in whole))
     _take_small(finds, given)
     if cut_short:
         _take_small(finds, _from_pages(logged))
-        _take_small(finds, copied)
+    _take_small(finds, _from_copy(rescue.kept()))  # it has a checksum, what SQLite gives has none
     if (own := finds.meta.get("membership")) is not None:
         finds.records.setdefault((MEMBER_KIND, key.kid), own)
     _take_packs(finds, rows, key)
