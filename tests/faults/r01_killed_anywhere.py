@@ -48,7 +48,7 @@ def sweep(run: Sweep) -> None:
             if verdict.altered or verdict.disordered:
                 run.wrong(f"{blow}: {verdict}")
             for why in outcome.wrong:
-                run.wrong(why)
+                run.wrong(f"{why}; the receiver said {system.said('receiver')[-600:]}")
     finally:
         system.close()
     for number, blow in enumerate(beginnings()[: run.share(full=40, bounded=1)]):

@@ -209,6 +209,10 @@ def killed(system: System, blow: Blow, ledger: SenderLedger, batches: int) -> Ou
     _send(system, ledger, wrong)
     if not until_so(lambda: not system.waiting()):
         wrong.append(f"{system.waiting()} still wait: {blow}")
+    if not system.answers("receiver"):
+        wrong.append(f"the receiver is gone: {blow}")
+        system.kill("receiver")
+        system.start("receiver")
     verdict = ledger.against(system.delivered())
     system.stop("sender")
     system.stop("receiver")
