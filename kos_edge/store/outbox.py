@@ -6,7 +6,7 @@ settled yet. What is dropped or expires leaves a tombstone in its place, in the 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -126,6 +126,8 @@ class Outbox:
                 limited = self.limited is not None and not gone
                 topics = self._topics_in(self._packs.sealed(ident)) if limited else ()
                 self.count_in(row, Waiting(ident, first, last, size, at, ttl, None, topics, reason))
+        for packs in self._index.values():  # what was numbered anew has kept its place in the journal
+            packs.sort(key=attrgetter("first"))
 
     def count_in(self, row: StreamRow, waiting: Waiting) -> None:
         """What comes next of a stream is owed."""
@@ -243,16 +245,14 @@ class Outbox:
 
     def _make_room(self, priority: Priority, arriving: Amount) -> dict[Stream, list[Waiting]]:
         """What has to go so that this fits, by stream. Raises Unavailable."""
-        lanes = [
-            Lane(self._streams.by_id(ident).stream.cls.priority, packs)
-            for ident, packs in self._index.items()
-        ]
+        streams = {ident: self._streams.by_id(ident).stream for ident in self._index}
+        lanes = [Lane(stream.cls.priority, self._index[ident]) for ident, stream in streams.items()]
         victims: dict[Stream, list[Waiting]] = {}
         for victim in make_room(self.limits, self.by_priority, lanes, priority, arriving):
             for ident, packs in self._index.items():
-                place = bisect_left(packs, victim.id, key=attrgetter("id"))
+                place = first_after(packs, victim.first - 1)
                 if place < len(packs) and packs[place] is victim:
-                    victims.setdefault(self._streams.by_id(ident).stream, []).append(victim)
+                    victims.setdefault(streams[ident], []).append(victim)
         return victims
 
     def link(self, stream: Stream) -> Boundary | None:
