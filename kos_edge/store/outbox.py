@@ -218,7 +218,7 @@ class Outbox:
         victims: dict[Stream, list[Waiting]] = {}
         if not settle:
             arriving = Amount(number - first, sum(len(pack.raw) for *_, pack in sealed))
-            victims = self._make_room(cls.priority, arriving)
+            victims = self._make_room(key.kid, cls.priority, arriving)
         dropped = sum(self.bury(each, packs, Removal.DROPPED, key, mesh) for each, packs in victims.items())
         row = self._streams.ensure(stream)
         at = stamp.steady_ms or 0
@@ -243,10 +243,10 @@ class Outbox:
         self._streams.touch(row)
         return Appended(stream, first, tuple(entries), dropped, frozenset(victims))
 
-    def _make_room(self, priority: Priority, arriving: Amount) -> dict[Stream, list[Waiting]]:
-        """What has to go so that this fits, by stream. Raises Unavailable."""
+    def _make_room(self, kid: bytes, priority: Priority, arriving: Amount) -> dict[Stream, list[Waiting]]:
+        """What of this key has to go so that this fits, by stream. Raises Unavailable."""
         streams = {ident: self._streams.by_id(ident).stream for ident in self._index}
-        lanes = [Lane(stream.cls.priority, self._index[ident]) for ident, stream in streams.items()]
+        lanes = [Lane(s.cls.priority, self._index[ident]) for ident, s in streams.items() if s.source == kid]
         victims: dict[Stream, list[Waiting]] = {}
         for victim in make_room(self.limits, self.by_priority, lanes, priority, arriving):
             for ident, packs in self._index.items():
@@ -287,10 +287,10 @@ class Outbox:
         """Put tombstones in the place of these packs; inside a transaction. How many numbers are gone now.
 
         One for each run of numbers; it merges with those beside it that have the same reason, signed anew. A run
-        that cannot be read any more is left as it is.
+        that cannot be read any more is left as it is, and what an earlier key has signed: only that could bury it.
         """
         row = self._streams.find(stream)
-        if row is None:
+        if row is None or stream.source != key.kid:
             return 0
         packs = self._index.get(row.id, [])
         buried = 0

@@ -8,6 +8,7 @@ import pytest
 
 from kos_edge.delivery.limits import Limit, Limits, WhenFull
 from kos_edge.delivery.receipts import Settled
+from kos_edge.errors import Unavailable
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import peek
 from kos_edge.store.outbox import Stamp
@@ -55,3 +56,17 @@ def test_what_has_to_go_is_found_by_its_number(source: Source) -> None:
     source.append([5])
     assert outbox.usage.messages == 5
     assert outbox.tombstones.messages == 1
+
+
+def test_what_another_key_has_signed_is_not_dropped_for_nobody_can_sign_that_it_is_gone(
+    source: Source,
+) -> None:
+    outbox = source.store.outbox
+    outbox.limits = Limits(Limit(messages=5), when_full=WhenFull.DROP_OLDEST)
+    for number in range(5, 9):
+        source.append([number])
+        assert outbox.usage.messages == 5
+    assert outbox.tombstones.messages == 4
+    outbox.limits = Limits(Limit(messages=3), when_full=WhenFull.DROP_OLDEST)
+    with pytest.raises(Unavailable):
+        source.append([9])
