@@ -46,7 +46,15 @@ class Position:
     hash: bytes | None = None
     ahead: dict[int, int] = field(default_factory=dict)  # first sequence -> last sequence
     gone: set[int] = field(default_factory=set)  # those firsts in `ahead` that are of tombstones
-    floor: int = 0  # numbers up to here were settled elsewhere before we came
+    declared: int = 0  # the source has nothing up to here any more: only what waits ahead of it is still to come
+
+    def go_over(self) -> None:
+        """Move on over what was settled elsewhere, up to what waits ahead."""
+        if self.held < self.declared:
+            waiting = min((first for first in self.ahead if first > self.held), default=self.declared + 1)
+            over = min(self.declared, waiting - 1)
+            if over > self.held:
+                self.held, self.hash = over, None
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """The ranges held beyond the gap, adjacent ones joined, lowest first, at most MAX_RANGES."""
@@ -109,8 +117,8 @@ class Lane:
             if epoch <= self.floor:
                 continue
             position = self.position(epoch)
-            if position.held < first - 1:
-                position.held, position.hash, position.floor = first - 1, None, first - 1
+            position.declared = max(position.declared, first - 1)
+            position.go_over()
         newest = max(offers, default=0)
         self.closed.update(epoch for epoch in self.epochs if epoch not in offers and epoch < newest)
 
@@ -246,10 +254,14 @@ class Lane:
         return position.ahead.pop(first)
 
     def ready(self) -> list[tuple[int, int]]:
-        """(epoch, first) of what was kept ahead and may be next now; judge it again to be sure."""
+        """(epoch, first) of what was kept ahead and may be next now, once what nobody sends any more is gone over.
+
+        Judge it again to be sure.
+        """
         found = []
         for epoch in sorted(self.epochs):
             position = self.epochs[epoch]
+            position.go_over()
             if position.held + 1 in position.ahead:
                 found.append((epoch, position.held + 1))
             found += [(epoch, first) for first in sorted(position.gone) if first <= position.held]

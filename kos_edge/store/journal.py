@@ -7,7 +7,7 @@ first, and leaves each stream's boundary (number and chain hash).
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from heapq import nsmallest
@@ -21,6 +21,7 @@ from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.stream import MAX_SEQ
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
+from kos_edge.store.ahead import ROW_BYTES, Ahead
 from kos_edge.store.contradictions import Contradictions
 from kos_edge.store.database import Database
 from kos_edge.store.fresh import FreshShelf
@@ -37,7 +38,6 @@ SUSPECT = (Verdict.NEXT, Verdict.AHEAD, Verdict.FORK)
 REPEATING = 256  # streams of which they are remembered
 MAX_STREAMS = 2_048  # of one source, 1.5 MB: a member gone bad opens no more; others, and what it has, go on
 MAX_AHEAD_BYTES = 8 << 20  # packs of one source that wait ahead of gaps; a whole window over TCP is 0.5 MB
-AHEAD_ROW = 128  # bytes that a pack that waits takes beside its own
 
 
 class Journal:
@@ -50,7 +50,7 @@ class Journal:
         self._lanes: dict[LaneKey, Lane] = {}
         self._refused: OrderedDict[Stream, dict[int, int]] = OrderedDict()
         self._contradictions = Contradictions(database, streams, packs)
-        self._ahead_bytes: Counter[bytes] = Counter()
+        self._ahead = Ahead(database, streams)
         self.no_room = 0
         """Offers and packs that were not taken because their source has too much here already."""
         self.fresh = FreshShelf(streams, packs, MAX_STREAMS)
@@ -61,14 +61,11 @@ class Journal:
         self._lanes.clear()
         self._refused.clear()
         self._contradictions.clear()
-        self._ahead_bytes.clear()
         self.fresh.clear()
         for row in self._streams:
             self._place(row)
-        for ident, first, count, size, gone in self._database.execute(sql.AHEAD_ALL):
-            row = self._streams.by_id(ident)
-            self._ahead_bytes[row.stream.source] += size + AHEAD_ROW
-            self._lane(row.stream).keep_ahead(row.stream.epoch, first, first + count - 1, gone=bool(gone))
+        for row, first, last, gone in self._ahead.load():
+            self._lane(row.stream).keep_ahead(row.stream.epoch, first, last, gone=gone)
 
     def _place(self, row: StreamRow) -> None:
         if row.stream.cls.fresh:
@@ -111,16 +108,30 @@ class Journal:
                 continue
             lane = self._lane_of(key)
             lane.declare(firsts)
-            for epoch in [*firsts, *lane.closed]:
-                row = self._streams.ensure(Stream(key[0], key[1], Class.from_code(key[2]), epoch))
-                position = lane.position(epoch)
-                if row.held != position.held or row.closed != (epoch in lane.closed):
-                    if row.floor == row.held:  # nothing of it is in the journal, nor of what was passed over
-                        row.floor, row.floor_hash = position.held, None
-                    row.held, row.hash, row.closed = position.held, position.hash, int(epoch in lane.closed)
-                    self._streams.touch(row)
+            self._write_down(lane, key, [*firsts, *lane.closed])
+            self._let_go_ahead(lane, key)
             self._advance(lane, key, at_ms, Intake())
+            self._write_down(lane, key, firsts)
         return [self.receipt(offer.stream) for offer in offers]
+
+    def _write_down(self, lane: Lane, key: LaneKey, epochs: Iterable[int]) -> None:
+        """Where these epochs stand, after what was declared."""
+        for epoch in epochs:
+            row = self._streams.ensure(_stream_of(key, epoch))
+            position = lane.position(epoch)
+            if row.held != position.held or row.closed != (epoch in lane.closed):
+                if row.floor == row.held:  # nothing of it is in the journal, nor of what was passed over
+                    row.floor, row.floor_hash = position.held, None
+                row.held, row.hash, row.closed = position.held, position.hash, int(epoch in lane.closed)
+                self._streams.touch(row)
+
+    def _let_go_ahead(self, lane: Lane, key: LaneKey) -> None:
+        """What waits ahead in epochs of which nothing comes any more was settled elsewhere, or has other numbers."""
+        for epoch in lane.closed:
+            for first in list(lane.position(epoch).ahead):
+                row = self._streams.ensure(_stream_of(key, epoch))
+                self._ahead.delete(row, first)
+                lane.let_go(epoch, first)
 
     def take_in(self, batch: Iterable[Incoming], at_ms: int) -> Intake:
         """Judge and keep verified packs and tombstones; inside a transaction."""
@@ -146,7 +157,7 @@ class Journal:
                 intake.forks.append((pack, other))
                 intake.verdicts[Verdict.FORK] = intake.verdicts.get(Verdict.FORK, 0) + 1
                 continue  # its numbers are not refused for good: the key goes into quarantine, and one of two is right
-            ahead = len(pack.raw) + AHEAD_ROW if verdict is Verdict.AHEAD else 0
+            ahead = len(pack.raw) + ROW_BYTES if verdict is Verdict.AHEAD else 0
             if verdict in (Verdict.NEXT, Verdict.AHEAD) and not self._fits(pack.stream, ahead):
                 verdict = Verdict.NOT_NOW
                 self.no_room += 1
@@ -164,10 +175,7 @@ class Journal:
                 self._advance(lane, key, at_ms, intake)
             elif verdict is Verdict.AHEAD:
                 row = self._streams.ensure(pack.stream)
-                self._database.execute(
-                    sql.AHEAD_ADD, (row.id, pack.first, pack.count, incoming.age_ms, pack.raw)
-                )
-                self._ahead_bytes[pack.stream.source] += len(pack.raw) + AHEAD_ROW
+                self._ahead.add(row, pack.first, pack.count, incoming.age_ms, pack.raw)
                 lane.keep_ahead(pack.stream.epoch, pack.first, pack.last)
                 self._contradictions.remember(pack)
             elif verdict in (
@@ -221,7 +229,7 @@ class Journal:
         verdict = lane.judge_tombstone(tombstone)
         position = lane.epochs.get(stream.epoch, Position())
         gaps = position.gaps(tombstone.first, tombstone.last)
-        size = len(tombstone.raw) + AHEAD_ROW
+        size = len(tombstone.raw) + ROW_BYTES
         if verdict in (Verdict.NEXT, Verdict.AHEAD):
             if self._fits(stream, size * len(gaps) if verdict is Verdict.AHEAD else 0):
                 self._lanes[_lane_key(stream)] = lane
@@ -234,9 +242,7 @@ class Journal:
         if verdict in (Verdict.NEXT, Verdict.AHEAD):
             row = self._streams.ensure(stream)
             for first, last in gaps:
-                values = (row.id, first, last - first + 1, age_ms, tombstone.raw)
-                self._database.execute(sql.AHEAD_ADD, values)
-                self._ahead_bytes[stream.source] += size
+                self._ahead.add(row, first, last - first + 1, age_ms, tombstone.raw)
                 lane.keep_ahead(stream.epoch, first, last, gone=True)
             if verdict is Verdict.NEXT:
                 self._advance(lane, _lane_key(stream), at_ms, intake)
@@ -286,8 +292,8 @@ class Journal:
             for epoch, first in lane.ready():
                 waiting = Stream(key[0], key[1], Class.from_code(key[2]), epoch)
                 row = self._streams.ensure(waiting)
-                raw, age_ms = self._database.execute(sql.AHEAD_GET, (row.id, first)).fetchone()
-                pack = peek_sealed(bytes(raw))
+                raw, age_ms = self._ahead.get(row, first)
+                pack = peek_sealed(raw)
                 last = lane.let_go(epoch, first)
                 other = None
                 if isinstance(pack, Tombstone):
@@ -313,8 +319,7 @@ class Journal:
                     numbers = (first,) if isinstance(pack, Tombstone) else range(first, last + 1)
                     self._refuse(waiting, dict.fromkeys(numbers, Reason.FORKED))
                     intake.verdicts[verdict] = intake.verdicts.get(verdict, 0) + 1
-                self._database.execute(sql.AHEAD_DELETE, (row.id, first))
-                self._ahead_bytes[key[0]] -= len(raw) + AHEAD_ROW
+                self._ahead.delete(row, first)
 
     def _that_fit(self, key: LaneKey, offered: dict[int, int]) -> dict[int, int]:
         """Of the offers of one lane those whose stream is known, or may be opened."""
@@ -336,7 +341,7 @@ class Journal:
         source = stream.source
         if self._streams.find(stream) is None and self._streams.count(source) >= MAX_STREAMS:
             return False
-        return self._ahead_bytes[source] + more <= MAX_AHEAD_BYTES or not more
+        return self._ahead.of(source) + more <= MAX_AHEAD_BYTES or not more
 
     def _close(self, lane: Lane, pack: Sealed) -> None:
         """What came first in its epoch shows that the epoch before it is complete."""
@@ -428,18 +433,17 @@ class Journal:
         The newest of them stays, and says that all before it are over too. Returns how many went.
         """
         gone = self.fresh.forget_old_epochs()
-        for (source, audience, code), lane in self._lanes.items():
+        for key, lane in self._lanes.items():
             rows: list[StreamRow] = []
             for epoch in lane.over():
-                row = self._streams.find(Stream(source, audience, Class.from_code(code), epoch))
+                row = self._streams.find(_stream_of(key, epoch))
                 if row is None or row.floor < row.held:
                     break
                 rows.append(row)
             if not rows:
                 continue
-            key = (source, audience, code)
             stale = [
-                row for row in self._streams.of(source) if row.closed == OVER and _lane_key(row.stream) == key
+                row for row in self._streams.of(key[0]) if row.closed == OVER and _lane_key(row.stream) == key
             ]
             lane.forget(row.stream.epoch for row in rows)
             rows[-1].closed = OVER
@@ -486,6 +490,10 @@ class Journal:
 
 def _new_lane(key: LaneKey) -> Lane:
     return Lane(chained=Class.from_code(key[2]).durable)
+
+
+def _stream_of(key: LaneKey, epoch: int) -> Stream:
+    return Stream(key[0], key[1], Class.from_code(key[2]), epoch)
 
 
 def _lane_key(stream: Stream) -> LaneKey:
