@@ -35,6 +35,8 @@ from kos_edge.store.writer import Writer
 
 Lane = tuple[str, Class]
 
+NUMBER_AGAIN_S = 5.0  # after a commit that failed, which makes the store read itself again
+
 _NOTHING = Usage()
 _WHOLE = "the queue"
 
@@ -130,6 +132,7 @@ class Publisher:
         self._gathered: dict[
             str, Amount
         ] = {}  # between enqueue and commit: all, by priority, by limited topic
+        self._number_from = 0.0
         self.accepted = 0
         self.dropped = 0
         self.refused = 0
@@ -382,12 +385,17 @@ class Publisher:
     async def number_latest(self, wanted: Callable[[str], bool]) -> None:
         """Number and seal the newest values for audiences that are `wanted`: they are about to be sent.
 
-        One of which a former value is still owed waits until that is settled; one that does not fit stays.
+        One of which a former value is still owed waits until that is settled; one that does not fit stays, and so
+        do all while the disk fails: what has numbers is sent meanwhile.
         """
-        sealer = self._sealer()
-        if sealer is None or not len(self._writer.store.latest):
+        sealer, now = self._sealer(), self._clock.monotonic()
+        if sealer is None or not len(self._writer.store.latest) or now < self._number_from:
             return
-        appended = await self._writer.run(partial(self._number, sealer, wanted))
+        try:
+            appended = await self._writer.run(partial(self._number, sealer, wanted))
+        except KosError:
+            self._number_from = now + NUMBER_AGAIN_S
+            return
         for stream in {stream for each in appended for stream in each.buried}:
             self._buried(stream)
         if appended:

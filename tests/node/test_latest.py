@@ -15,6 +15,7 @@ from kos_edge.node import reporting
 from kos_edge.node.config import TopicRule
 from kos_edge.node.sections import QueueSection
 from kos_edge.testing import in_virtual_time
+from tests.node.test_full_disk import full_disk
 from tests.node.world import Machine, World
 
 pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
@@ -116,3 +117,23 @@ async def test_what_is_for_this_node_itself_is_numbered_at_once(tmp_path: Path) 
         ids = await hub.publish("door.front", 1, 2)
         assert [id.rpartition(".")[2] for id in ids] == ["1", "2"]
         assert await hub.values() == [1, 2]
+
+
+@in_virtual_time
+async def test_a_disk_that_takes_no_number_for_it_does_not_keep_the_rest_from_being_sent(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await edge_of(world, hub)
+        world.isolate(edge)
+        await asyncio.sleep(200)
+        await edge.publish("door.front", "open")
+        await edge.publish("air.temperature", *range(20))
+        with full_disk(edge.node):
+            world.network.heal()
+            await asyncio.sleep(60)
+            assert await hub.values() == list(range(20))
+        await world.until(lambda: not len(edge.node.writer.store.latest), within=60)
+        await world.drained(edge)
+        assert (await hub.values())[-1] == "open"
