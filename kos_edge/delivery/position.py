@@ -46,7 +46,9 @@ class Position:
     hash: bytes | None = None
     ahead: dict[int, int] = field(default_factory=dict)  # first sequence -> last sequence
     gone: set[int] = field(default_factory=set)  # those firsts in `ahead` that are of tombstones
-    declared: int = 0  # the source has nothing up to here any more: only what waits ahead of it is still to come
+    declared: int = (
+        0  # the source has nothing up to here any more: only what waits ahead of it is still to come
+    )
 
     def go_over(self) -> None:
         """Move on over what was settled elsewhere, up to what waits ahead."""

@@ -59,12 +59,22 @@ LATEST = "latest:"
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """What was accepted as the newest value of its topic: on disk, with no number until it is sent."""
+    """What was accepted as the newest value of its topic: on disk, with no number until it is sent.
+
+    As a dead letter, which it becomes when its mesh is left, it says whom it was for, and of which class.
+    """
 
     topic: str
+    audience: str = ""
+    code: int = 0
 
     def __str__(self) -> str:
-        return f"{LATEST}{self.topic}"
+        return f"{LATEST}{self.topic}" + (f"@{self.audience}.{self.code}" if self.audience else "")
+
+    @staticmethod
+    def audience_of(ident: str) -> str:
+        """Whom a dead letter of this name was for."""
+        return ident.rpartition("@")[2].rpartition(".")[0]
 
     def texts(self, count: int) -> list[str]:
         """The same for each of so many values."""

@@ -33,6 +33,7 @@ from kos_edge.node.attempts import MOST
 from kos_edge.node.feed import Heard, Missing
 from kos_edge.node.initialize import RECOVERY_NAME
 from kos_edge.node.node import Node
+from kos_edge.node.publisher import LATEST, Newest
 from kos_edge.node.trust import Trust
 from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
@@ -335,6 +336,8 @@ def message_of(letter: Dead) -> Message:
 
 def audience_of(ident: str) -> str:
     """Whom a message was for, by its id."""
+    if ident.startswith(LATEST):
+        return Newest.audience_of(ident)
     return Position.parse(ident).stream.audience
 
 

@@ -16,6 +16,7 @@ from kos_edge.delivery.wire import Reason
 from kos_edge.errors import Invalid, KosError
 from kos_edge.klp.pack import Message, Position, Stream, encode_message, peek
 from kos_edge.klp.tombstone import is_tombstone
+from kos_edge.node.publisher import Newest
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Waiting
 from kos_edge.store.records import Dead
@@ -108,7 +109,10 @@ class Settling:
                 self.latency.add(max(0, now_ms - waiting.uptime_ms) / 1000, count)
 
     async def give_up(self) -> None:
-        """The mesh is left: what is owed to it becomes dead letters, for no other mesh could verify it."""
+        """The mesh is left: what is owed to it becomes dead letters, for no other mesh could verify it.
+
+        So do the newest values that have no number yet: another mesh was not meant to hear them.
+        """
         await self.flush()
         while await self._writer.run(self._give_up):
             pass
@@ -123,6 +127,11 @@ class Settling:
                     self._bury(store, Position(owed.stream, seq), Reason.DROPPED)
                 store.outbox.settle(Settled(owed.stream, load.last))
             given_up += len(loads)
+        for (audience, cls, topic), kept in list(store.latest):
+            ident = Newest(topic, audience, cls.code)
+            at_ms = self._uptime.wall_ms() or 0
+            store.records.bury(Dead(str(ident), at_ms, Reason.DROPPED, topic, kept.message.slot(0)))
+            store.latest.drop((audience, cls, topic))
         return given_up
 
     def _settle(self, store: Store, settled: list[Settled]) -> tuple[list[Waiting], list[Position]]:

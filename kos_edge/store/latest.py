@@ -87,7 +87,11 @@ class Latest:
 
     def sent(self, key: Key, appended: Appended) -> None:
         """The value has a number now."""
+        self.drop(key)
+        self._sent[key] = appended
+
+    def drop(self, key: Key) -> None:
+        """The value waits no more."""
         audience, cls, topic = key
         self._database.execute(sql.LATEST_DELETE, (audience, cls.code, topic))
         del self._kept[key]
-        self._sent[key] = appended
