@@ -22,7 +22,7 @@ from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.message import Reason
 from kos_edge.klp.pack import Class, Stream
 from kos_edge.klp.sealed import Sealed, peek_sealed
-from kos_edge.klp.tombstone import bury
+from kos_edge.klp.tombstone import Tombstone, bury
 from kos_edge.mesh.membership import verify_membership
 from kos_edge.store import sql
 from kos_edge.store.carve import Pages, Row
@@ -83,6 +83,11 @@ class _Pack:
     @property
     def last(self) -> int:
         return self.first + self.count - 1
+
+    @property
+    def version(self) -> tuple[int, bool, int]:
+        """The higher one of two with one id is the later."""
+        return self.sealed.stream.epoch, isinstance(self.sealed, Tombstone), self.count
 
 
 Stand = tuple[int, bytes | None, int, int, bytes | None, int, int, bytes | None]
@@ -333,14 +338,32 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def _standing(packs: Iterable[_Pack]) -> dict[int, _Pack]:
+    """What stands under each id, without what is only left of former versions of its page.
+
+    What is numbered anew keeps its id in a later epoch; a tombstone has that of the last pack that it has buried.
+    """
+    ids: dict[int, _Pack] = {}
+    for pack in packs:
+        before = ids.get(pack.id)
+        if before is None or before.version <= pack.version:
+            ids[pack.id] = pack
+    ends: dict[Stream, int] = {}  # of the tombstone that reaches furthest so far
+    for pack in sorted(ids.values(), key=lambda pack: (pack.first, -pack.last)):
+        end = ends.get(pack.sealed.stream, 0)
+        if pack.last <= end:
+            del ids[pack.id]
+        elif isinstance(pack.sealed, Tombstone):
+            ends[pack.sealed.stream] = pack.last
+    return ids
+
+
 # -- writing
 
 
 def _write(database: Database, finds: _Finds, key: KeyPair, aside: str) -> Salvaged:
     by_stream: dict[Stream, list[_Pack]] = {stream: [] for stream in finds.streams}
-    ids: dict[int, _Pack] = {}
-    for pack in finds.packs.values():
-        ids.setdefault(pack.id, pack)  # of two with one id the other is stale: its place is another's now
+    ids = _standing(finds.packs.values())
     for pack in ids.values():
         by_stream.setdefault(pack.sealed.stream, []).append(pack)
     for early in finds.ahead:
