@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kos_edge.node.rekey import rekey
 from kos_edge.store import sql
 from kos_edge.testing import in_virtual_time
 from tests.node.world import World
@@ -66,3 +67,33 @@ async def test_damage_that_shows_while_it_runs_stops_nothing(tmp_path: Path) -> 
         assert [int(body.split()[0]) for body in bodies] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
         await edge.publish("note", "new")
         await world.drained(edge)
+
+
+@in_virtual_time
+@pytest.mark.parametrize("started", [False, True])
+async def test_what_an_earlier_key_has_signed_is_proven_too(tmp_path: Path, started: bool) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        world.isolate(edge)
+        for number in range(1, 20):
+            await edge.publish("note", f"{number} ".ljust(700, "x"))
+        token = (await hub.operations.invite(replaces="edge"))["token"]
+        await edge.stop()
+        rekey(edge.state, token)
+        if started:
+            await edge.start()
+            await edge.stop()
+        file = edge.state / "kos.db"
+        data = bytearray(file.read_bytes())
+        at = data.index(b"7 xxxx") // sql.PAGE_SIZE * sql.PAGE_SIZE
+        data[at : at + sql.PAGE_SIZE] = bytes(sql.PAGE_SIZE)
+        file.write_bytes(data)
+        world.network.heal()
+        await edge.start(peers=[hub])
+        await world.until(lambda: edge.node.trust.is_member)
+        await world.drained(edge)
+        bodies = [m["body"] async for m in hub.operations.export(topic="note") if isinstance(m["body"], str)]
+        kept = {int(body.split()[0]) for body in bodies}
+        assert {1, 2, 3, 19} <= kept
+        assert len(bodies) == len(kept) >= 15
