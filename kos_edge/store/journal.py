@@ -437,7 +437,7 @@ class Journal:
             rows: list[StreamRow] = []
             for epoch in lane.over():
                 row = self._streams.find(_stream_of(key, epoch))
-                if row is None or row.floor < row.held:
+                if row is None or self._packs.keeps(row):
                     break
                 rows.append(row)
             if not rows:

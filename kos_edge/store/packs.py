@@ -12,6 +12,7 @@ from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.tombstone import peek_tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Damaged, Database
+from kos_edge.store.streams import StreamRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,12 @@ class Packs:
     def has(self, ident: int) -> bool:
         """Whether this pack is still kept."""
         return self._database.execute(sql.PACK_ONE, (ident,)).fetchone() is not None
+
+    def keeps(self, row: StreamRow) -> bool:
+        """Whether anything of a stream in order is still kept; looked for only where it was moved over a gap."""
+        if row.floor >= row.held or row.hash is not None:
+            return row.floor < row.held
+        return self._database.execute(sql.PACK_OF, (row.id,)).fetchone() is not None
 
     def at(self, stream: int, seq: int, within: int) -> bytes | None:
         """The bytes of the pack with this number of a stream, if it is among the newest `within`: there is no index."""

@@ -130,6 +130,7 @@ PACK_AT = (
     "SELECT sealed FROM pack WHERE stream = ? AND first <= ? AND first + count > ? AND id > ?"
     " ORDER BY id DESC LIMIT 1"
 )
+PACK_OF = "SELECT 1 FROM pack WHERE stream = ? LIMIT 1"
 PACK_REPLACE = "UPDATE pack SET first = ?, count = ?, ttl = NULL, sealed = ? WHERE id = ?"
 PACK_TOMBSTONES = "SELECT count, sealed FROM pack WHERE substr(sealed, 1, 1) = x'84'"
 PACK_DELETE = "DELETE FROM pack WHERE id = ?"

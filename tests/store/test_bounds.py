@@ -214,3 +214,16 @@ def test_a_member_cannot_open_fresh_first_epochs_without_end(store: Store) -> No
     assert store.streams.count(ENEMY.kid) == MAX_STREAMS
     assert store.journal.no_room > 0
     assert take_in(store, sealed(HONEST, 1, fresh=True)).messages == 1
+
+
+def test_an_epoch_of_which_the_end_was_settled_elsewhere_is_forgotten_too(store: Store) -> None:
+    packs = epochs_in_a_chain(ENEMY, 40)
+    take_in(store, packs[0])
+    declare(store, ENEMY, Offer(packs[0].stream, 3, 9))
+    for pack in packs[1:]:
+        declare(store, ENEMY, Offer(pack.stream, 1, 1))
+        take_in(store, pack)
+    commit(store, store.journal.forget_old_epochs)
+    assert store.streams.count(ENEMY.kid) == 40, "what is still in the journal is not"
+    retain_nothing(store)
+    assert store.streams.count(ENEMY.kid) == KEPT_EPOCHS + 1
