@@ -17,7 +17,7 @@ from kos_edge.klp.sealed import Sealed
 from kos_edge.node.durable_file import FILE_LIMIT, StateFile
 from kos_edge.node.trust import Trust
 from kos_edge.store.database import Damaged
-from kos_edge.store.salvage import is_proven
+from kos_edge.store.finds import is_proven
 from kos_edge.store.store import Store
 
 NAME = "kos.meta"

@@ -27,7 +27,7 @@ from kos_edge.mesh.policy import DENY_ALL, Policy, is_in, verify_policy
 from kos_edge.mesh.revocation import Revocations, read_numbers
 from kos_edge.mesh.roster import Roster
 from kos_edge.node.uptime import FLOOR_S
-from kos_edge.store.salvage import LEFT_KEY, meshes_in
+from kos_edge.store.finds import LEFT_KEY, meshes_in
 from kos_edge.store.store import Store
 
 MEMBER = "member"

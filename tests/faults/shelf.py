@@ -18,9 +18,10 @@ from kos_edge.klp.tombstone import Tombstone
 from kos_edge.mesh.authority import Authority
 from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty
 from kos_edge.store.database import Damaged
+from kos_edge.store.finds import is_proven
 from kos_edge.store.journal import Incoming
 from kos_edge.store.outbox import Stamp
-from kos_edge.store.salvage import Rescue, is_proven
+from kos_edge.store.salvage import Rescue
 from kos_edge.store.store import Store
 
 LANES = (("edge", Class()), ("edge", Class(Priority.CRITICAL)))

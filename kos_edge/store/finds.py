@@ -1,0 +1,248 @@
+"""Finds: what is in a damaged store, from its raw pages, from SQLite as far as it goes, and from the copy beside.
+
+A pack counts where its signature proves it. Of the small tables the later word stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kos_edge.errors import Invalid, KosError
+from kos_edge.klp.identity import KeyPair
+from kos_edge.klp.pack import Class, Stream
+from kos_edge.klp.sealed import Sealed, peek_sealed
+from kos_edge.klp.tombstone import Tombstone
+from kos_edge.mesh.membership import verify_membership
+from kos_edge.store import sql
+from kos_edge.store.carve import Row
+from kos_edge.store.database import MEMBER_PREFIX
+
+EPOCH_KEY = "epoch"
+MESH_KEY = "mesh"
+LEFT_KEY = "meshes"
+MEMBER_KIND = sql.MEMBERS_KIND
+
+Found = tuple[str, tuple[object, ...]]
+"""A row of one of the small tables: the table's name and the values."""
+
+
+@dataclass(slots=True)
+class FoundPack:
+    """A pack or tombstone that is proven, with what its row said of it; without an id where it waited ahead."""
+
+    id: int
+    sealed: Sealed
+    first: int
+    count: int
+    at: int
+    age: int | None
+    ttl: int | None
+    late: int | None
+
+    @property
+    def last(self) -> int:
+        return self.first + self.count - 1
+
+    @property
+    def version(self) -> tuple[int, bool, int]:
+        """The higher one of two with one id is the later."""
+        return self.sealed.stream.epoch, isinstance(self.sealed, Tombstone), self.count
+
+
+Stand = tuple[int, bytes | None, int, int, bytes | None, int, int, bytes | None]
+"""held, hash, settled, floor, floor_hash, closed, uptime, ranges: as in the table of streams."""
+
+
+@dataclass(slots=True)
+class Finds:
+    """What was found, by table; of several versions the last one stands."""
+
+    meta: dict[str, bytes] = field(default_factory=dict)
+    records: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    cursors: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    dead: dict[str, tuple[int, int, str, bytes]] = field(default_factory=dict)
+    latest: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    streams: dict[Stream, Stand] = field(default_factory=dict)
+    ahead: list[FoundPack] = field(default_factory=list)
+    packs: dict[tuple[Stream, int], FoundPack] = field(default_factory=dict)
+    epochs: set[int] = field(default_factory=set)
+    unproven: set[int] = field(default_factory=set)
+
+
+def is_proven(sealed: Sealed, public: bytes, meshes: Iterable[bytes]) -> bool:
+    """Whether its source has signed this in one of the meshes that this node belongs or has belonged to."""
+    for mesh in meshes:
+        with contextlib.suppress(Invalid):
+            sealed.verify(public, mesh)
+            return True
+    return False
+
+
+def meshes_in(raw: bytes | None) -> list[bytes]:
+    """The ids of meshes that this node has left, as kept in `meta`."""
+    return [] if raw is None else [raw[at : at + 32] for at in range(0, len(raw), 32)]
+
+
+def from_pages(rows: Iterable[Row]) -> Iterable[Found]:
+    """Rows of the small tables, told by their shape; not of `latest`, for what was replaced must not come again."""
+    for row in rows:
+        match row.values:
+            case (str(), bytes()) if row.rowid is None:
+                yield "meta", row.values
+            case (str(), bytes(), bytes()) if row.rowid is None:
+                yield "record", row.values
+            case (str(), int()) if row.rowid is None:
+                yield "cursor", row.values
+            case (str(), int(), bytes()) if row.rowid is None:
+                yield "outcome", row.values
+            case (str(), int(), int(), str(), bytes()) if row.rowid is None:
+                yield "dead", row.values
+            case (None, bytes(), str(), int(), int(), int(), _, int(), int(), _, int(), int(), *_):
+                yield "stream", row.values[1:]
+
+
+def from_copy(kept: dict[str, bytes]) -> Iterable[Found]:
+    """Rows of `meta` and memberships from the copy that stands beside the file."""
+    for key, value in kept.items():
+        if key.startswith(MEMBER_PREFIX):
+            yield "record", (MEMBER_KIND, bytes.fromhex(key.removeprefix(MEMBER_PREFIX)), value)
+        else:
+            yield "meta", (key, value)
+
+
+def from_sqlite(path: Path) -> tuple[list[Found], set[str]]:
+    """Rows of the small tables as far as SQLite gives them, and which tables it read to their end.
+
+    What it reads whole is how it stands; of the others stale rows may come out of the raw pages.
+    """
+    rows: list[Found] = []
+    whole: set[str] = set()
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return rows, whole
+    with contextlib.closing(connection):
+        for table, columns in _SMALL.items():
+            try:
+                cursor = connection.execute(f"SELECT {columns} FROM {table}")
+                while (row := cursor.fetchone()) is not None:
+                    rows.append((table, row))
+                whole.add(table)
+            except sqlite3.Error:
+                continue
+    return rows, whole
+
+
+_SMALL = {
+    "meta": "key, value",
+    "record": "kind, key, value",
+    "cursor": "name, pack",
+    "outcome": "id, at, value",
+    "dead": "id, at, reason, topic, message",
+    "latest": "audience, class, topic, uptime, at, uncertainty, message",
+    "stream": "source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime, ranges",
+}
+
+
+def take_small(finds: Finds, rows: Iterable[Found]) -> None:
+    """Take rows into what was found; the later one of a key stands."""
+    for table, values in rows:
+        match table, values:
+            case "meta", (str(key), bytes(value)):
+                if key == EPOCH_KEY:
+                    finds.epochs.add(int.from_bytes(value[:8], "big"))
+                finds.meta[key] = value
+            case "record", (str(kind), bytes(key), bytes(value)):
+                finds.records[kind, key] = value
+            case "cursor", (str(name), int(pack)):
+                finds.cursors[name] = pack
+            case "outcome", (str(ident), int(at), bytes(value)):
+                finds.outcomes[ident] = (at, value)
+            case "dead", (str(ident), int(at), int(reason), str(topic), bytes(message)):
+                finds.dead[ident] = (at, reason, topic, message)
+            case "latest", (str(), int(), str(), int(), _, _, bytes()):
+                finds.latest[values[:3]] = values
+            case "stream", (bytes(source), str(audience), int(code), int(epoch), *rest):
+                with contextlib.suppress(Invalid):
+                    stream = Stream(source, audience, Class.from_code(code), epoch)
+                    finds.streams[stream] = _stand(*rest)
+
+
+def _stand(*values: object) -> Stand:
+    held, chain, settled, floor, floor_hash, closed, uptime, *more = values
+    ranges = more[0] if more else None
+    numbers = (held, settled, floor, closed, uptime)
+    hashes = (chain, floor_hash, ranges)
+    if not all(isinstance(n, int) and n >= 0 for n in numbers) or not all(
+        h is None or isinstance(h, bytes) for h in hashes
+    ):
+        raise Invalid("not where a stream stands")
+    return (held, chain, settled, floor, floor_hash, closed, uptime, ranges)  # type: ignore[return-value]
+
+
+def take_packs(finds: Finds, rows: Iterable[Row], key: KeyPair) -> None:
+    """Take every pack that its signature proves; of one in several versions the one that has most left."""
+    mesh = finds.meta.get(MESH_KEY, b"")
+    meshes = [mesh, *meshes_in(finds.meta.get(LEFT_KEY))]
+    publics = {key.kid: key.public}
+    for (kind, kid), cwt in finds.records.items():
+        if kind == MEMBER_KIND:
+            with contextlib.suppress(KosError):
+                publics[kid] = verify_membership(cwt, mesh).public
+    proven: set[int] = set()
+    for row in rows:
+        match row.values:
+            case (None, int(), int(first), int(count), int(at), age, ttl, bytes(raw), *more) if row.rowid:
+                ident, late = row.rowid, more[0] if more else None
+            case (int(), int(first), int(count), age, bytes(raw)) if row.rowid is None:
+                ident, at, ttl, late = 0, 0, None, None
+            case _:
+                continue
+        try:
+            sealed = peek_sealed(raw)
+            if not is_proven(sealed, publics[sealed.stream.source], meshes):
+                raise Invalid("not signed by its source")
+            if not sealed.first <= first <= first + count - 1 <= sealed.last:
+                first, count = sealed.first, sealed.count
+        except (Invalid, KeyError):
+            finds.unproven.add(ident)
+            continue
+        proven.add(ident)
+        found = FoundPack(ident, sealed, first, count, at, _number(age), _number(ttl), _number(late))
+        if not ident:
+            finds.ahead.append(found)
+            continue
+        place = (sealed.stream, first)
+        before = finds.packs.get(place)
+        if before is None or before.id <= ident:
+            finds.packs[place] = found
+    finds.unproven -= proven | {0}
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def standing(packs: Iterable[FoundPack]) -> dict[int, FoundPack]:
+    """What stands under each id, without what is only left of former versions of its page.
+
+    What is numbered anew keeps its id in a later epoch; a tombstone has that of the last pack that it has buried.
+    """
+    ids: dict[int, FoundPack] = {}
+    for pack in packs:
+        before = ids.get(pack.id)
+        if before is None or before.version <= pack.version:
+            ids[pack.id] = pack
+    ends: dict[Stream, int] = {}  # of the tombstone that reaches furthest so far
+    for pack in sorted(ids.values(), key=lambda pack: (pack.first, -pack.last)):
+        end = ends.get(pack.sealed.stream, 0)
+        if pack.last <= end:
+            del ids[pack.id]
+        elif isinstance(pack.sealed, Tombstone):
+            ends[pack.sealed.stream] = pack.last
+    return ids
