@@ -11,20 +11,18 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from functools import partial
 from heapq import nsmallest
 
 from kos_edge.bootstrap.carriage import keeps_own
 from kos_edge.clock import Clock
-from kos_edge.discovery.sighting import Event, Found, Hint, Lost, Trouble, Working
+from kos_edge.discovery.sighting import Event, Found, Hint, Lost, Trouble
 from kos_edge.discovery.static import look_up
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
-from kos_edge.node.handshakes import Handshakes, Reached
+from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.link import Declined, Link
-from kos_edge.node.racing import MOST, first_of, ways_to
 from kos_edge.node.trust import Trust
 from kos_edge.node.wanted import Wanted
 from kos_edge.store.store import Store
@@ -32,9 +30,13 @@ from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Address
 from kos_edge.transport.session import Session
 
-SIMULTANEOUS_S = 1.0
-# Two handshakes within it are one meeting: the lower kid's session stays. Longer would miss a peer that started anew.
-UNMET = 16  # nodes only found are met at a time: whoever forges records causes no more tries than that
+SIMULTANEOUS_S = (
+    1.0  # two handshakes within this time are one meeting: the lower kid's session stays. Longer, and
+)
+# a peer that was started anew would be taken for its former self; shorter only leaves a session too many for a while
+UNMET = (
+    16  # nodes that were only found are met at a time: whoever forges records causes no more tries than that
+)
 UNMET_ADDRESSES = 2  # of one of them are tried in one round: each may be where nobody answers, for seconds
 LINGER_S = 30.0  # a session that was replaced ends when nothing was heard on it for so long
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
@@ -124,11 +126,8 @@ class Peers:
             case Trouble(message, hint):
                 self.trouble = f"{message} ({hint})"
                 log.warning("discovery does not work: %s", self.trouble)
-            case Working():  # on other interfaces: a session may lead nowhere now, and nobody would say so
+            case _:
                 self.trouble = None
-                for link in self._links.values():
-                    if link.peer.role is Role.HUB and self._trust.role is not Role.HUB:
-                        self.hinted(link.session)
         self._wake.set()
 
     def _lost(self, kid: bytes) -> None:
@@ -284,7 +283,7 @@ class Peers:
                 del self._links[peer.kid]
                 if self._clock.monotonic() - began > SETTLED_S:
                     known.tries = 0
-                known.postpone(self._clock.monotonic(), self._lot())
+                self._postpone(known)
                 log.log(level, "the session with %s is over: %s", peer.name, link.session.closed or reason)
                 self._wake.set()
                 if self._group is not None:
@@ -416,57 +415,48 @@ class Peers:
 
     async def _try(self, kid: bytes | None, known: Wanted, *first: Address, only_these: bool = False) -> None:
         """One round over the addresses of one peer, those in `first` before the others."""
+        wanted = kid
         try:
-            found = await first_of(
-                ways_to(
-                    first,
-                    said=lambda: None if only_these else known.found,
-                    others=lambda: self._addresses(known),
-                    most=UNMET_ADDRESSES if kid is not None and kid not in self._trust.roster else MOST,
-                    reach=partial(self._reach, kid, known),
-                ),
-                spare=lambda one: one[1].session.close("another way serves"),
-            )
-            if found is None:
-                known.postpone(self._clock.monotonic(), self._lot())
+            others = [] if only_these else await self._addresses(known)
+            if kid is not None and kid not in self._trust.roster:
+                others = others[:UNMET_ADDRESSES]
+            for address in dict.fromkeys((*first, *others)):
+                try:
+                    reached = await self._handshakes.reach(address, kid=wanted)
+                except (Refused, Invalid) as error:
+                    forged = (
+                        kid is not None and kid not in self._trust.roster
+                    )  # perhaps, and then there are more
+                    level = logging.DEBUG if forged else logging.WARNING
+                    known.complain(f"{address}: {error.message}", level)
+                    if kid is None or not self._was_hub(kid) or self._has_other_hub(kid):
+                        continue
+                    try:  # the card died and another hub is there now: the authority's signature says so
+                        reached = await self._handshakes.reach(address, expect=_issues)
+                    except KosError:
+                        continue
+                    self._recognise(Wanted(), reached.peer, address)
+                except KosError as error:
+                    known.complain(f"{address}: {error.message}", logging.DEBUG)
+                    continue
+                known.complaint = ""
+                if wanted is None:
+                    self._recognise(known, reached.peer, address)
+                self._attach(reached.session, reached.peer, reached.message_3, ours=True)
                 return
-            address, reached = found
-            known.complaint = ""
-            if kid is None:
-                self._recognise(known, reached.peer, address)
-            self._attach(reached.session, reached.peer, reached.message_3, ours=True)
+            self._postpone(known)
         finally:
             known.trying = False
             if kid is not None:
                 self._forget_unless_needed(kid, known)
             self._wake.set()
 
-    async def _reach(
-        self, kid: bytes | None, known: Wanted, address: Address
-    ) -> tuple[Address, Reached] | None:
-        """A handshake at one address; None, and a complaint, where it leads to nobody that is wanted."""
-        try:
-            return address, await self._handshakes.reach(address, kid=kid)
-        except (Refused, Invalid) as error:
-            forged = kid is not None and kid not in self._trust.roster  # perhaps, and then there are more
-            known.complain(f"{address}: {error.message}", logging.DEBUG if forged else logging.WARNING)
-            if kid is None or not self._may_be_replaced(kid):
-                return None
-            try:  # the card died and another hub is there now: the authority's signature says so
-                reached = await self._handshakes.reach(address, expect=lambda member: member.can_issue)
-            except KosError:
-                return None
-            self._recognise(Wanted(), reached.peer, address)
-            return address, reached
-        except KosError as error:
-            known.complain(f"{address}: {error.message}", logging.DEBUG)
-            return None
+    def _has_other_hub(self, kid: bytes) -> bool:
+        return any(link.peer.role is Role.HUB for other, link in self._links.items() if other != kid)
 
-    def _may_be_replaced(self, kid: bytes) -> bool:
-        """Whether this was a hub, and there is no link with another."""
+    def _was_hub(self, kid: bytes) -> bool:
         member = self._trust.roster.get(kid)
-        linked = any(link.peer.role is Role.HUB for other, link in self._links.items() if other != kid)
-        return member is not None and member.role is Role.HUB and not linked
+        return member is not None and member.role is Role.HUB
 
     def _recognise(self, known: Wanted, peer: Membership, address: Address) -> None:
         """A static peer has shown who it is: from now on it is known by its key."""
@@ -486,6 +476,13 @@ class Peers:
         carrier = "udp" if "udp" in self._carriers() else "mem"
         hints = dict.fromkeys((hint.host, hint.port) for each in found for hint in each.addresses)
         return [Address(carrier, host, port) for host, port in hints]
+
+    def _postpone(self, known: Wanted) -> None:
+        known.postpone(self._clock.monotonic(), self._lot())
+
+
+def _issues(member: Membership) -> bool:
+    return member.can_issue
 
 
 async def _quietly(work: Awaitable[None]) -> None:
