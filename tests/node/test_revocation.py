@@ -112,3 +112,18 @@ async def test_a_key_that_never_came_can_be_allowed_and_then_revoked(tmp_path: P
         await edge.operations.leave()
         with pytest.raises(Refused, match="revoked"):
             await edge.operations.join(mesh=hub.mesh.hex())
+
+
+@in_virtual_time
+async def test_a_revocation_that_was_not_heard_is_told_again_in_the_same_session(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        thief, north = await world.member(hub, "thief"), await world.member(hub, "north")
+        await world.settled()
+        handshakes = north.handshakes
+        world.network.partition(hub.address, north.address)
+        await hub.operations.revoke(who="thief")
+        await asyncio.sleep(10)  # the first telling has gone unheard
+        world.network.heal()
+        await world.until(lambda: north.node.trust.revocations.is_revoked(thief.kid), within=10)
+        assert north.handshakes == handshakes
