@@ -16,7 +16,7 @@ from kos_edge.store import sql
 from kos_edge.store.database import Damaged
 from kos_edge.store.owed import Stamp
 from kos_edge.store.store import Store
-from tests.faults.shelf import Shelf
+from tests.faults.shelf import Shelf, touches
 
 
 @pytest.fixture
@@ -141,3 +141,32 @@ def test_the_newest_values_are_kept_where_sqlite_can_still_read_them(shelf: Shel
     ((key, kept),) = store.latest
     assert (key[2], kept.message) == ("door.front", message)
     store.close()
+
+
+FRAME = 24 + sql.PAGE_SIZE
+
+
+@pytest.mark.parametrize("frame", range(8))
+def test_a_damaged_beginning_of_the_log_costs_nothing_that_stands_behind_it(
+    tmp_path: Path, frame: int
+) -> None:
+    """They have mesh and memberships, which prove all that comes later; SQLite leaves out the whole log."""
+    made = Shelf(tmp_path / "whole" / "kos.db")
+    made.path.parent.mkdir()
+    store = made.open()
+    made.found(store)
+    made.fill(store, 20)
+    shutil.copytree(made.path.parent, tmp_path / "case", ignore=shutil.ignore_patterns("*.reserve"))
+    store.close()
+    log = tmp_path / "case" / "kos.db-wal"
+    data = bytearray(log.read_bytes())
+    page = bytes(data[32 + frame * FRAME : 32 + (frame + 1) * FRAME])
+    data[32 + frame * FRAME : 32 + (frame + 1) * FRAME] = bytes(FRAME)
+    log.write_bytes(data)
+    case = Shelf(tmp_path / "case" / "kos.db", dict(made.accepted), set(made.epochs))
+    again = case.open()
+    kept = dict(case.packs(again))
+    again.close()
+    assert [
+        place for place, raw in made.accepted.items() if place not in kept and not touches(raw, page)
+    ] == []
