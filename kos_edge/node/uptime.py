@@ -64,18 +64,26 @@ class Uptime:
         return self._steady_base_ms + self.ms()
 
     def shown_ms(self, steady_ms: int) -> int:
-        """A steady time as the wall clock would say it now, for people."""
-        wall_ms, now_ms = self.wall_ms(), self.steady_ms()
-        return steady_ms if wall_ms is None or now_ms is None else steady_ms - (now_ms - wall_ms)
+        """A steady time as the wall clock would say it now, for people; the same each time until that is moved."""
+        if self.wall_ms() is None:
+            return steady_ms
+        moved_ms = self._moved_ms()
+        return steady_ms - (self._offset_ms if moved_ms is None else moved_ms)
 
     def keep(self, database: Database) -> None:
         """Write down by how much the wall clock was moved, if it was; just before a commit."""
+        moved_ms = self._moved_ms()
+        if moved_ms is not None:
+            database.put(_OFFSET_KEY, moved_ms.to_bytes(8, "big", signed=True))
+            self._offset_ms = moved_ms
+
+    def _moved_ms(self) -> int | None:
+        """By how much steady time is ahead now, where the wall clock was moved since that was written down."""
         wall_ms, steady_ms = self.wall_ms(), self.steady_ms()
-        if wall_ms is not None and steady_ms is not None:
-            offset_ms = steady_ms - wall_ms
-            if abs(offset_ms - self._offset_ms) > SLEW_MS:
-                database.put(_OFFSET_KEY, offset_ms.to_bytes(8, "big", signed=True))
-                self._offset_ms = offset_ms
+        if wall_ms is None or steady_ms is None:
+            return None
+        offset_ms = steady_ms - wall_ms
+        return offset_ms if abs(offset_ms - self._offset_ms) > SLEW_MS else None
 
     def stamp(self) -> Stamp:
         """This moment."""

@@ -48,6 +48,17 @@ def test_people_see_the_time_that_the_wall_clock_says_now() -> None:
     assert uptime.shown_ms(then) == START_MS - 5_000
 
 
+def test_people_see_the_same_time_whenever_they_look() -> None:
+    """The two clocks are read one after the other, and the wall clock drifts: that is no step."""
+    clock, store = ManualClock(), Store(":memory:")
+    uptime = started(clock, store)
+    then = uptime.steady_ms()
+    assert then is not None
+    for drift in (0.001, -0.003, 0.2):
+        clock.step_wall(drift)
+        assert uptime.shown_ms(then) == START_MS
+
+
 def test_it_is_unknown_until_the_wall_clock_is_set_and_never_goes_back() -> None:
     clock = ManualClock(wall=100.0)
     uptime = Uptime(clock, newest_ms=START_MS)
