@@ -63,6 +63,9 @@ TRUST_ROUNDS = 64  # of revocations to catch up with in one go
 TELL_AGAIN_S = (
     2.0  # before news that a peer has not answered is told again: a revocation must not wait for a session
 )
+FIRST_WORD_S = (
+    3.0  # for the side that opened the session: its message_4, or its first request, may be sent twice
+)
 ASK_TIMEOUT_S = 8.0  # for a comparison: all retransmissions (RFC 7252) take 45 s, a new session is cheaper
 
 log = logging.getLogger(__name__)
@@ -140,7 +143,8 @@ class Link:
     async def run(self) -> None:
         """Work until the session ends. Raises Unavailable when the peer does not answer any more."""
         try:
-            while not await self._begin():
+            await self._first_word()
+            while not self.stopped and not await self._begin():
                 await self._hear_out()
             await self._carry()
         finally:
@@ -155,6 +159,13 @@ class Link:
         return self.carrier == "udp" and self.courier.has_large
 
     # -- opening
+
+    async def _first_word(self) -> None:
+        """Let the side that opened the session speak first: before it has message_4 it does not know the session."""
+        if not self._ours:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_WORD_S):
+                    await self.session.spoke.wait()
 
     async def _begin(self) -> bool:
         """Exchange trust and compare positions. False where a peer that opened the session answers nothing of it."""

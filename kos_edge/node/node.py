@@ -41,7 +41,7 @@ from kos_edge.node.inbound import Inbound
 from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty, load_trust, proves
 from kos_edge.node.kept_config import load_kept
 from kos_edge.node.keyfile import find_key, keep_copy
-from kos_edge.node.link import Link
+from kos_edge.node.link import SILENT_KEEPALIVES, Link
 from kos_edge.node.listening import carriers_for, port_of
 from kos_edge.node.numbering import Numbering
 from kos_edge.node.peers import Peers
@@ -244,6 +244,7 @@ class Node:
             self.writer,
             new_link=self._new_link,
             carriers=lambda: frozenset(address.carrier for address in self.endpoint.bound),
+            linger_s=SILENT_KEEPALIVES * self.config.network.keepalive_s,
             proved=self._proved,
             lot=lambda: int.from_bytes(self._random(4)) / 2**32,
         )

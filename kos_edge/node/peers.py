@@ -11,34 +11,29 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from heapq import nsmallest
+from functools import partial
 
 from kos_edge.bootstrap.carriage import keeps_own
 from kos_edge.clock import Clock
-from kos_edge.discovery.sighting import Event, Found, Hint, Lost, Trouble
+from kos_edge.discovery.sighting import Event, Found, Hint, Lost, Trouble, Working
 from kos_edge.discovery.static import look_up
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
-from kos_edge.node.handshakes import Handshakes
+from kos_edge.node.handshakes import Handshakes, Reached
 from kos_edge.node.link import Declined, Link
+from kos_edge.node.racing import MOST, first_of, ways_to
 from kos_edge.node.trust import Trust
-from kos_edge.node.wanted import Wanted
+from kos_edge.node.wanted import Wanted, unmet
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Address
 from kos_edge.transport.session import Session
 
-SIMULTANEOUS_S = (
-    1.0  # two handshakes within this time are one meeting: the lower kid's session stays. Longer, and
-)
-# a peer that was started anew would be taken for its former self; shorter only leaves a session too many for a while
-UNMET = (
-    16  # nodes that were only found are met at a time: whoever forges records causes no more tries than that
-)
+SIMULTANEOUS_S = 1.0
+# Two handshakes within it are one meeting: the lower kid's session stays. Longer would miss a peer that started anew.
 UNMET_ADDRESSES = 2  # of one of them are tried in one round: each may be where nobody answers, for seconds
-LINGER_S = 30.0  # a session that was replaced ends when nothing was heard on it for so long
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
 LOOK_AGAIN_S = 1.0  # while a link is busy: whether a TCP connection would be the better carrier
 STREAM_RETRY_S = 30.0  # a peer whose TCP port does not answer is not asked again for so long
@@ -48,7 +43,11 @@ log = logging.getLogger(__name__)
 
 
 class Peers:
-    """Everybody else. `new_link` builds the work for a session; `lost`, `linked` are told of links."""
+    """Everybody else. `new_link` builds the work for a session.
+
+    A session that was replaced ends when nothing was heard on it for `linger_s`: longer than the peer is ever silent on
+    one that serves it, for the two sides may disagree on which of two that is, and either works.
+    """
 
     def __init__(
         self,
@@ -59,6 +58,7 @@ class Peers:
         *,
         new_link: Callable[[Session, Membership, bytes], Link],
         carriers: Callable[[], frozenset[str]],
+        linger_s: float,
         proved: Callable[[bytes], None] = lambda kid: None,
         resolve: Callable[[Found], Awaitable[Found]] = look_up,
         lot: Callable[[], float] = random.random,
@@ -69,6 +69,7 @@ class Peers:
         self._writer = writer
         self._new_link = new_link
         self._carriers = carriers
+        self.linger_s = linger_s
         self._proved = proved
         self._resolve = resolve
         self._lot = lot
@@ -126,8 +127,11 @@ class Peers:
             case Trouble(message, hint):
                 self.trouble = f"{message} ({hint})"
                 log.warning("discovery does not work: %s", self.trouble)
-            case _:
+            case Working():  # on other interfaces: a session may lead nowhere now, and nobody would say so
                 self.trouble = None
+                for link in self._links.values():
+                    if link.peer.role is Role.HUB and self._trust.role is not Role.HUB:
+                        self.hinted(link.session)
         self._wake.set()
 
     def _lost(self, kid: bytes) -> None:
@@ -240,9 +244,9 @@ class Peers:
         over = self._retiring[link.session] = asyncio.Event()
         silent = 0.0
         try:
-            while silent < LINGER_S and link.session.closed is None:
+            while silent < self.linger_s and link.session.closed is None:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(1.0, LINGER_S - silent)):
+                    async with asyncio.timeout(max(1.0, self.linger_s - silent)):
                         await over.wait()
                 silent = self._clock.monotonic() - link.session.heard_at
         finally:
@@ -283,7 +287,7 @@ class Peers:
                 del self._links[peer.kid]
                 if self._clock.monotonic() - began > SETTLED_S:
                     known.tries = 0
-                self._postpone(known)
+                known.postpone(self._clock.monotonic(), self._lot())
                 log.log(level, "the session with %s is over: %s", peer.name, link.session.closed or reason)
                 self._wake.set()
                 if self._group is not None:
@@ -348,13 +352,19 @@ class Peers:
             next_try = max(each.next_try for each in (known, *by_key))
             if next_try > now:
                 waits.append(next_try - now)
-            elif not any(each.trying for each in by_key):
+            elif not any(each.trying for each in by_key) and not self._is_tried(known):
                 self._begin(None, known)
         return min(waits, default=None)
 
     def _is_linked(self, known: Wanted) -> bool:
-        """Whether some link serves the node that a static peer turned out to be."""
-        return any(found.kid_claimed in self._links for found in known.found if found.kid_claimed is not None)
+        """Whether some link serves the node that a static peer turned out to be, or leads to its address."""
+        places = {(link.session.address.host, link.session.address.port) for link in self._links.values()}
+        turned_out = {found.kid_claimed for found in known.found}
+        return not turned_out.isdisjoint(self._links) or not places.isdisjoint(known.places)
+
+    def _is_tried(self, known: Wanted) -> bool:
+        """Whether a node that is known by its key is tried at an address of this one just now."""
+        return any(other.trying and known.places & other.places for other in self._known.values())
 
     def _by_key(self, known: Wanted) -> list[Wanted]:
         """What is known of the nodes that a static peer turned out to be: it is no second way to storm them."""
@@ -371,29 +381,9 @@ class Peers:
         for member in self._trust.roster:
             if any(is_in(member, audience) for audience in audiences):
                 wanted.add(member.kid)
-        wanted.update(self._unmet())
+        wanted.update(unmet(self._known, self._trust))
         wanted.discard(self._trust.kid)
         return [kid for kid in sorted(wanted) if not self._is_barred(kid)]
-
-    def _unmet(self) -> list[bytes]:
-        """Nodes of this mesh, or hubs that may be, that were found and never met: meeting them makes them known.
-
-        Beside those that are tried now, whoever was tried longest ago: so each has its turn, however many are forged.
-        """
-        unmet = [(kid, known) for kid, known in self._known.items() if kid not in self._trust.roster]
-        room = UNMET - sum(known.trying for _, known in unmet)
-        waiting = [
-            (known.tried_at, kid)
-            for kid, known in unmet
-            if not known.trying and any(self._is_worth_meeting(sighting) for sighting in known.found)
-        ]
-        return [kid for _, kid in nsmallest(max(0, room), waiting, key=lambda one: one[0])]
-
-    def _is_worth_meeting(self, found: Found) -> bool:
-        own = self._trust.membership
-        if found.mesh_prefix is not None:
-            return found.mesh_prefix == (self._trust.mesh or b"")[:8]
-        return found.role is Role.HUB and own is not None and own.role is not Role.HUB
 
     def _is_barred(self, kid: bytes) -> bool:
         member = self._trust.roster.get(kid)
@@ -415,48 +405,57 @@ class Peers:
 
     async def _try(self, kid: bytes | None, known: Wanted, *first: Address, only_these: bool = False) -> None:
         """One round over the addresses of one peer, those in `first` before the others."""
-        wanted = kid
         try:
-            others = [] if only_these else await self._addresses(known)
-            if kid is not None and kid not in self._trust.roster:
-                others = others[:UNMET_ADDRESSES]
-            for address in dict.fromkeys((*first, *others)):
-                try:
-                    reached = await self._handshakes.reach(address, kid=wanted)
-                except (Refused, Invalid) as error:
-                    forged = (
-                        kid is not None and kid not in self._trust.roster
-                    )  # perhaps, and then there are more
-                    level = logging.DEBUG if forged else logging.WARNING
-                    known.complain(f"{address}: {error.message}", level)
-                    if kid is None or not self._was_hub(kid) or self._has_other_hub(kid):
-                        continue
-                    try:  # the card died and another hub is there now: the authority's signature says so
-                        reached = await self._handshakes.reach(address, expect=_issues)
-                    except KosError:
-                        continue
-                    self._recognise(Wanted(), reached.peer, address)
-                except KosError as error:
-                    known.complain(f"{address}: {error.message}", logging.DEBUG)
-                    continue
-                known.complaint = ""
-                if wanted is None:
-                    self._recognise(known, reached.peer, address)
-                self._attach(reached.session, reached.peer, reached.message_3, ours=True)
+            found = await first_of(
+                ways_to(
+                    first,
+                    said=lambda: None if only_these else known.found,
+                    others=lambda: self._addresses(known),
+                    most=UNMET_ADDRESSES if kid is not None and kid not in self._trust.roster else MOST,
+                    reach=partial(self._reach, kid, known),
+                ),
+                spare=lambda one: one[1].session.close("another way serves"),
+            )
+            if found is None:
+                known.postpone(self._clock.monotonic(), self._lot())
                 return
-            self._postpone(known)
+            address, reached = found
+            known.complaint = ""
+            if kid is None:
+                self._recognise(known, reached.peer, address)
+            self._attach(reached.session, reached.peer, reached.message_3, ours=True)
         finally:
             known.trying = False
             if kid is not None:
                 self._forget_unless_needed(kid, known)
             self._wake.set()
 
-    def _has_other_hub(self, kid: bytes) -> bool:
-        return any(link.peer.role is Role.HUB for other, link in self._links.items() if other != kid)
+    async def _reach(
+        self, kid: bytes | None, known: Wanted, address: Address
+    ) -> tuple[Address, Reached] | None:
+        """A handshake at one address; None, and a complaint, where it leads to nobody that is wanted."""
+        try:
+            return address, await self._handshakes.reach(address, kid=kid)
+        except (Refused, Invalid) as error:
+            forged = kid is not None and kid not in self._trust.roster  # perhaps, and then there are more
+            known.complain(f"{address}: {error.message}", logging.DEBUG if forged else logging.WARNING)
+            if kid is None or not self._may_be_replaced(kid):
+                return None
+            try:  # the card died and another hub is there now: the authority's signature says so
+                reached = await self._handshakes.reach(address, expect=lambda member: member.can_issue)
+            except KosError:
+                return None
+            self._recognise(Wanted(), reached.peer, address)
+            return address, reached
+        except KosError as error:
+            known.complain(f"{address}: {error.message}", logging.DEBUG)
+            return None
 
-    def _was_hub(self, kid: bytes) -> bool:
+    def _may_be_replaced(self, kid: bytes) -> bool:
+        """Whether this was a hub, and there is no link with another."""
         member = self._trust.roster.get(kid)
-        return member is not None and member.role is Role.HUB
+        linked = any(link.peer.role is Role.HUB for other, link in self._links.items() if other != kid)
+        return member is not None and member.role is Role.HUB and not linked
 
     def _recognise(self, known: Wanted, peer: Membership, address: Address) -> None:
         """A static peer has shown who it is: from now on it is known by its key."""
@@ -476,13 +475,6 @@ class Peers:
         carrier = "udp" if "udp" in self._carriers() else "mem"
         hints = dict.fromkeys((hint.host, hint.port) for each in found for hint in each.addresses)
         return [Address(carrier, host, port) for host, port in hints]
-
-    def _postpone(self, known: Wanted) -> None:
-        known.postpone(self._clock.monotonic(), self._lot())
-
-
-def _issues(member: Membership) -> bool:
-    return member.can_issue
 
 
 async def _quietly(work: Awaitable[None]) -> None:

@@ -28,6 +28,7 @@ from kos_edge.klp.jsonform import to_json as value_to_json
 from kos_edge.klp.message import decode_message
 from kos_edge.klp.pack import Message, Position
 from kos_edge.klp.pack import Reason as Removal
+from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.attempts import MOST
 from kos_edge.node.feed import Heard, Missing
@@ -256,6 +257,16 @@ def traffic(node: Node) -> TrafficReport:
     )
 
 
+NO_HUB_HEARD = (
+    "mDNS hears no hub: it is down or on another network, or the link carries no multicast "
+    "(then give its address with --peer)"
+)
+
+
+LISTEN_S = 3.0
+"""After the start, until it is no surprise any more that nobody is heard."""
+
+
 def troubles(node: Node) -> list[str]:
     """What is wrong with this node's own state: its disk, its files."""
     return [*node.file_troubles, *node.writer.store.troubles()]
@@ -276,9 +287,23 @@ def warnings(node: Node) -> list[str]:
     found += [f"no session with a hub: {text}" for text in node.peers.complaints()]
     if node.peers.trouble:
         found.append(f"discovery does not work: {node.peers.trouble}")
+    elif node.mdns is not None and _hears_no_hub(node):
+        found.append(NO_HUB_HEARD)
     if node.uptime.wall_ms() is None:
         found.append("this machine's clock is not set; messages carry no time until it is")
     return found
+
+
+def _hears_no_hub(node: Node) -> bool:
+    """Whether this node needs a hub, has a link with none, and hears of none by mDNS."""
+    own = node.trust.membership
+    seeks = node.trust.wish is not None if own is None else own.role is not Role.HUB
+    linked = any(link.peer.role is Role.HUB for link in node.peers.links.values())
+    heard = any(
+        found.role is Role.HUB for sightings, _, _ in node.peers.seen().values() for found in sightings
+    )
+    settled = node.clock.monotonic() - node.started_at > LISTEN_S
+    return seeks and settled and not linked and not heard
 
 
 def delivered(node: Node, heard: Heard) -> Delivered:

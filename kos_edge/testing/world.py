@@ -19,7 +19,6 @@ from kos_edge.discovery.sighting import Found, Hint
 from kos_edge.errors import Refused
 from kos_edge.node.config import Config
 from kos_edge.node.initialize import initialize
-from kos_edge.node.peers import LINGER_S
 from kos_edge.node.sections import NetworkSection
 from kos_edge.testing.loop import EPOCH
 from kos_edge.testing.machine import Machine
@@ -125,7 +124,8 @@ class World:
 
     async def settled(self) -> None:
         """Let sessions that were replaced end."""
-        await asyncio.sleep(3 * LINGER_S)
+        lingering = max(machine.node.peers.linger_s for machine in self.machines.values())
+        await asyncio.sleep(2 * lingering)
 
     def isolate(self, machine: Machine) -> None:
         """Cut every wire of a machine."""

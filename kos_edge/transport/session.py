@@ -70,7 +70,10 @@ class Caller(Protocol):
 
 
 class Session:
-    """Made by `Endpoint.add_session` only. `peer` is whatever its maker wants to know it by."""
+    """Made by `Endpoint.add_session` only. `peer` is whatever its maker wants to know it by.
+
+    `spoke` is set when the peer has asked for something under these keys.
+    """
 
     def __init__(self, caller: Caller, address: Address, context: SecurityContext, peer: object) -> None:
         self.peer = peer
@@ -80,6 +83,7 @@ class Session:
         self.opened_at = caller.clock.monotonic()
         self.heard_at = self.opened_at
         self.hinted_at = float("-inf")
+        self.spoke = asyncio.Event()
         self._reassembly = Reassembly()
         self._caller = caller
         self._one_upload = asyncio.Lock()
@@ -155,6 +159,7 @@ class Session:
     def heard(self, source: Address, number: int, now: float) -> None:
         """An authentic message number `number` came from `source`: for the endpoint to tell."""
         self.heard_at = now
+        self.spoke.set()
         if number <= self._newest:
             return
         self._newest = number

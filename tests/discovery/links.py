@@ -153,3 +153,23 @@ def peer(machine: Machine, kid: str, *named: str) -> Iterator[Peer]:
         yield process
     finally:
         process.close()
+
+
+HOLD_5353 = """
+import socket, sys
+held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+held.bind(("", 5353))
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def port_5353_taken(machine: Machine) -> Iterator[Callable[[], None]]:
+    """A process of this machine has port 5353 and does not share it, until the end or until what it gives is called."""
+    command = machine.python("-c", HOLD_5353)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield holder.stdin.close

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.discovery.links import ROOT, Machine, cable, machines, peer
+from tests.discovery.links import ROOT, Machine, cable, machines, peer, port_5353_taken
 
 pytestmark = pytest.mark.netns
 
@@ -95,19 +95,10 @@ def test_a_container_interface_is_not_spoken_on(pair: tuple[Machine, Machine]) -
 
 def test_port_5353_taken_is_told_and_tried_again(pair: tuple[Machine, Machine]) -> None:
     plug(*pair)
-    hold = (
-        "import socket, sys; s = socket.socket(2, 2); s.bind(('', 5353)); print(flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        pair[0].python("-c", hold), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with peer(pair[0], LEFT) as left:
-            assert "port 5353" in left.trouble()["message"]
-            holder.stdin.close()
-            left.working("eth0")
+    with port_5353_taken(pair[0]) as give_back, peer(pair[0], LEFT) as left:
+        assert "port 5353" in left.trouble()["message"]
+        give_back()
+        left.working("eth0")
 
 
 def test_a_hundred_thousand_forged_names_cost_bounded_memory_and_hide_nobody(

@@ -16,7 +16,7 @@ from zeroconf.asyncio import AsyncZeroconf
 from kos_edge.discovery.sighting import SERVICE, Event, Found, Hint, Lost
 from kos_edge.discovery.sightings import LIMIT
 from kos_edge.mesh.claims import Role
-from kos_edge.node.peers import UNMET
+from kos_edge.node.wanted import UNMET
 from kos_edge.testing.loop import run_virtual
 from kos_edge.transport.memory import PORT
 from tests.discovery.forge import name, packets, record

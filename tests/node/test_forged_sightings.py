@@ -9,7 +9,7 @@ import pytest
 
 from kos_edge.discovery.sighting import Found, Hint, Lost
 from kos_edge.mesh.claims import Role
-from kos_edge.node.peers import UNMET
+from kos_edge.node.wanted import UNMET
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
 

@@ -11,7 +11,7 @@ from kos_edge.delivery import position
 from kos_edge.discovery import sightings
 from kos_edge.klp import cbor
 from kos_edge.mesh import revocation, roster
-from kos_edge.node import housekeeping, inbound, peers
+from kos_edge.node import housekeeping, inbound, peers, wanted
 from kos_edge.store import journal
 from kos_edge.transport import blockwise, exchange, framing, gate, links, oscore, repeats, surface, tcp
 
@@ -39,7 +39,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "protocol" / "bounds.md").read_text
             :-2
         ],
         f"| names heard by mDNS | {sightings.LIMIT:,}, {sightings.NEW_PER_SECOND:.0f} new a second |",
-        f"| of these tried at a time | {peers.UNMET}, at {peers.UNMET_ADDRESSES} addresses each |",
+        f"| of these tried at a time | {wanted.UNMET}, at {peers.UNMET_ADDRESSES} addresses each |",
         f"| its streams that a receiver remembers | {journal.MAX_STREAMS:,} |",
         f"| epochs of a lane once they are over and left the journal | {position.KEPT_EPOCHS} |",
         f"| packs that wait ahead of gaps | {journal.MAX_AHEAD_BYTES >> 20} MiB, {position.AHEAD_LIMIT:,} numbers "
