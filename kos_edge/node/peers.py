@@ -35,7 +35,7 @@ SIMULTANEOUS_S = 1.0
 # Two handshakes within it are one meeting: the lower kid's session stays. Longer would miss a peer that started anew.
 UNMET_ADDRESSES = 2  # of one of them are tried in one round: each may be where nobody answers, for seconds
 STREAM_ABOVE = 64 * 1024  # bytes owed from which a TCP connection is worth its handshake
-LOOK_AGAIN_S = 1.0  # while a link is busy: whether a TCP connection would be the better carrier
+LOOK_AGAIN_S = 1.0  # while anything is owed: whether a TCP connection would be the better carrier
 STREAM_RETRY_S = 30.0  # a peer whose TCP port does not answer is not asked again for so long
 SETTLED_S = 10.0  # a session that lived so long resets the pauses
 
@@ -336,7 +336,7 @@ class Peers:
             link = self._links.get(kid)
             if link is not None:
                 self._consider_stream(kid, known, link, now)
-                if link.carrier == "udp" and not link.courier.idle():
+                if link.carrier == "udp" and self._writer.store.outbox.usage.bytes:
                     waits.append(LOOK_AGAIN_S)
                 continue
             if not known.found or known.trying:
@@ -357,10 +357,8 @@ class Peers:
         return min(waits, default=None)
 
     def _is_linked(self, known: Wanted) -> bool:
-        """Whether some link serves the node that a static peer turned out to be, or leads to its address."""
-        places = {(link.session.address.host, link.session.address.port) for link in self._links.values()}
-        turned_out = {found.kid_claimed for found in known.found}
-        return not turned_out.isdisjoint(self._links) or not places.isdisjoint(known.places)
+        """Whether some link serves the node that a static peer turned out to be."""
+        return any(found.kid_claimed in self._links for found in known.found if found.kid_claimed is not None)
 
     def _is_tried(self, known: Wanted) -> bool:
         """Whether a node that is known by its key is tried at an address of this one just now."""
@@ -421,8 +419,9 @@ class Peers:
                 return
             address, reached = found
             known.complaint = ""
-            if kid is None:
-                self._recognise(known, reached.peer, address)
+            for given in self._static:
+                if given is known or (address.host, address.port) in given.places:
+                    self._recognise(given, reached.peer, address)
             self._attach(reached.session, reached.peer, reached.message_3, ours=True)
         finally:
             known.trying = False
