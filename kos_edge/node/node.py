@@ -112,11 +112,10 @@ class Node:
 
     async def run(self, *, on_ready: Callable[[], Awaitable[None]] | None = None) -> None:
         """Live until `stop` is called; then agents close, what waits is committed, sessions end."""
-        with self.state.lock():
-            async with self.opened():
-                await self.endpoint.start()  # first: where it fails nothing has changed
-                await self.open_epoch()
-                await self._live(on_ready)
+        async with self.state.held(), self.opened():
+            await self.endpoint.start()  # first: where it fails nothing has changed
+            await self.open_epoch()
+            await self._live(on_ready)
 
     def stop(self) -> None:
         """End `run` in order."""

@@ -5,7 +5,8 @@
     kos.db         the store (and its log, kos.db-wal); kos.db.reserve is room for when the disk is full,
                    kos.db.damaged-* what a salvage has set aside
     kos.meta       a copy of what the store says of this node, and the one before it
-    lock           held by the process that works on the state; its pid is in it
+    lock           held by the process that works on the state; its pid is in it. A daemon also claims it, before it
+                   waits for a command that holds it, so that no other command and no second daemon comes between
     control.sock   where the daemon answers
 
 The directory is 0750, so that its group may reach the socket; every file with a secret in it is 0600.
@@ -13,11 +14,15 @@ The directory is 0750, so that its group may reach the socket; every file with a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import fcntl
+import logging
 import os
 import stat
-from collections.abc import Mapping
+import struct
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +35,16 @@ DIRECTORY_MODE = 0o750
 KEY_NAME = "node.key"
 CONFIG_NAME = "config.toml"
 LOCK_NAME = "lock"
+
+PATIENCE_S = 10.0
+"""How long a starting daemon waits for a command on its state: most take under a second, `authority rotate` three."""
+
+_SAY_AFTER = 0.1  # of the patience
+_AGAIN_S = 0.02
+
+_FLOCK = struct.Struct("@hhqqi4x")  # struct flock64: type, whence, start, length, pid
+
+log = logging.getLogger(__name__)
 
 
 class CannotCreate(Unavailable):
@@ -109,37 +124,102 @@ class StateDir:
         return cls(path)
 
     def lock(self) -> StateLock:
-        """Hold the state until closed or the process ends. Raises StateInUse, or CannotCreate."""
-        return StateLock(self.lock_file)
+        """Hold the state for a command, until closed or the process ends. Raises StateInUse, or CannotCreate."""
+        lock = StateLock(self.lock_file)
+        try:
+            if lock.claimed or not lock.take():
+                raise StateInUse(self.path, lock.owner)
+        except BaseException:
+            lock.close()
+            raise
+        return lock
+
+    @contextlib.asynccontextmanager
+    async def held(self, patience_s: float = PATIENCE_S) -> AsyncGenerator[None, None]:
+        """Hold the state for a daemon: `patience_s` for a command that is at it, none for another daemon.
+
+        Raises StateInUse, or CannotCreate.
+        """
+        with StateLock(self.lock_file) as lock:
+            if not lock.claim():
+                raise StateInUse(self.path, lock.owner)
+            now = asyncio.get_running_loop().time
+            began, said = now(), False
+            while not lock.take():
+                if now() - began >= patience_s:
+                    raise StateInUse(self.path, lock.owner)
+                if not said and now() - began >= _SAY_AFTER * patience_s:
+                    said = True
+                    log.warning("waiting for process %s, which works on %s", lock.owner, self.path)
+                await asyncio.sleep(_AGAIN_S)
+            yield
 
 
 class StateLock:
-    """An exclusive hold on a state directory; it ends with the process, however that ends."""
+    """The lock of a state directory, not yet held; what is held ends with the process, however that ends.
+
+    Two kinds in one file, which know nothing of each other: `flock` is the hold, and the lock of a byte the claim.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise CannotCreate(
                 f"cannot write {path}: {error.strerror}", hint=owner_hint(path.parent)
             ) from None
+        self._open = True
+
+    @property
+    def owner(self) -> int | None:
+        """The process that took it last; None where it does not say."""
+        text = os.pread(self._descriptor, 32, 0).strip()
+        return int(text) if text.isdigit() else None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a daemon has it, or will have it next."""
+        found = self._control(fcntl.F_OFD_GETLK)
+        return found is not None and bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+
+    def claim(self) -> bool:
+        """Be the next to take it; False where another daemon is. Raises Unavailable."""
+        try:
+            self._control(fcntl.F_OFD_SETLK)
+        except BlockingIOError:
+            return False
+        return True
+
+    def take(self) -> bool:
+        """Hold the state; False where another process does. Raises Unavailable."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.truncate(self._descriptor, 0)
             os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
         except BlockingIOError:
-            text = os.pread(self._descriptor, 32, 0).strip()
-            os.close(self._descriptor)
-            raise StateInUse(path.parent, int(text) if text.isdigit() else None) from None
+            return False
         except OSError as error:
-            os.close(self._descriptor)
-            raise Unavailable(f"cannot lock {path}: {error.strerror}") from None
-        self._held = True
+            raise Unavailable(f"cannot lock {self._path}: {error.strerror}") from None
+        return True
+
+    def _control(self, operation: int) -> bytes | None:
+        """What the system answers about the claim's byte; None where it has no such locks: the hold has to do."""
+        try:
+            return fcntl.fcntl(self._descriptor, operation, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno == errno.EACCES:  # POSIX leaves open which of the two says that it is taken
+                raise BlockingIOError from None
+            if error.errno in (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                return None
+            raise Unavailable(f"cannot lock {self._path}: {error.strerror}") from None
 
     def close(self) -> None:
         """Let go."""
-        if self._held:
-            self._held = False
+        if self._open:
+            self._open = False
             os.close(self._descriptor)
 
     def __enter__(self) -> Self:

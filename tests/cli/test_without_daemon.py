@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 import kos_edge.node.operations  # noqa: F401  imported here, so that no test counts its import as a hold-up
-from kos_edge.node.statedir import StateDir
+from kos_edge.node.statedir import LOCK_NAME, PATIENCE_S, StateLock
 from tests.cli.conftest import CommandLine, Done
 
 
@@ -97,9 +98,13 @@ def test_a_wrong_configuration_stops_the_start(hub: CommandLine, tmp_path: Path)
     refused(hub("run", "--config", str(file)), 78, f"{file}:2", "did you mean 'listen'?")
 
 
-def test_two_daemons_on_one_state_are_kept_apart(hub: CommandLine, home: Path) -> None:
-    with StateDir(home).lock():
+def test_two_daemons_on_one_state_are_kept_apart_at_once(hub: CommandLine, home: Path) -> None:
+    with StateLock(home / LOCK_NAME) as first:
+        assert first.claim()
+        assert first.take()
+        began = time.monotonic()
         refused(hub("run", "--listen", "127.0.0.1:0"), 69, "in use by process")
+        assert time.monotonic() - began < PATIENCE_S / 2
 
 
 def test_a_half_written_key_is_told_by_every_way_in(hub: CommandLine, home: Path, tmp_path: Path) -> None:

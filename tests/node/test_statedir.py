@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -123,6 +124,59 @@ def test_a_second_process_is_told_who_holds_the_state(tmp_path: Path) -> None:
         assert in_use.value.pid == os.getpid()
     with state.lock():
         pass
+
+
+async def test_a_daemon_waits_for_a_command_that_is_at_the_state(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = StateDir(tmp_path)
+    command = state.lock()
+    asyncio.get_running_loop().call_later(0.05, command.close)
+    async with state.held():
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+    assert caplog.text == ""
+
+
+async def test_a_command_that_stays_at_the_state_is_named_by_the_daemon_that_gives_up(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    with state.lock(), pytest.raises(StateInUse, match=f"in use by process {os.getpid()}"):
+        async with state.held(patience_s=0.05):
+            pass
+    state.lock().close()
+
+
+async def test_a_long_wait_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = StateDir(tmp_path)
+    with state.lock(), pytest.raises(StateInUse):
+        async with state.held(patience_s=0.1):
+            pass
+    assert [record.message for record in caplog.records] == [
+        f"waiting for process {os.getpid()}, which works on {tmp_path}"
+    ]
+
+
+async def test_no_command_comes_between_while_a_daemon_waits(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    first = state.lock()
+    daemon = state.held()
+    starting = asyncio.create_task(daemon.__aenter__())
+    await asyncio.sleep(0)
+    first.close()
+    with pytest.raises(StateInUse):
+        state.lock()
+    await starting
+    with pytest.raises(StateInUse):
+        state.lock()
+    await daemon.__aexit__(None, None, None)
+    state.lock().close()
+
+
+async def test_a_second_daemon_does_not_wait_for_the_first(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    async with state.held():
+        with pytest.raises(StateInUse, match=f"in use by process {os.getpid()}"):
+            async with asyncio.timeout(0.5), state.held():
+                pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
