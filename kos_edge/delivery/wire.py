@@ -7,7 +7,7 @@ because a receipt speaks only for the member at the other end of the session.
     answer    = {1: [* receipt], 2: delay_us, ? 3: [+ kid], ? 4: wait_ms, ? 5: [+ kid]}    POST /klp, response
     receipt   = [source, audience, class, epoch, held, [* first, last], [* [seq, reason]], reach]
     sync      = {1: [* [source, audience, class, epoch, from, to]], 2: highest_epoch}     POST /sync, request
-    synced    = {1: [* receipt], 2: highest_epoch_held, ? 3: [+ end]}           POST /sync, response
+    synced    = {1: [* receipt], 2: highest_epoch_held, ? 3: [+ end], ? 4: time_ms}   POST /sync, response
     end       = [audience, class, epoch, held, chain_hash / null]
 """
 
@@ -134,11 +134,15 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What the other holds of the offered streams, the asker's highest epoch that it has seen, and its lanes' ends."""
+    """What the other holds of the offered streams, the asker's highest epoch that it has seen, and its lanes' ends.
+
+    `time_ms` is its steady time in ms since 1970, None where it does not know the time.
+    """
 
     receipts: tuple[Receipt, ...]
     epoch: int
     ends: tuple[End, ...] = ()
+    time_ms: int | None = None
 
 
 def _stream_to_wire(stream: Stream) -> list[object]:
@@ -346,6 +350,8 @@ def _encode_synced(synced: Synced) -> bytes:
             [audience_to_wire(end.audience), end.cls.code, end.epoch, end.held, end.hash]
             for end in synced.ends[:MAX_ENDS]
         ]
+    if synced.time_ms is not None:
+        body[4] = synced.time_ms
     return cbor.encode(body)
 
 
@@ -354,7 +360,10 @@ def decode_synced(data: bytes) -> Synced:
     body = _map(cbor.decode(data), "a sync's answer")
     receipts = tuple(receipt_from_wire(item) for item in _list(body.get(1), "receipts", MAX_RECEIPTS))
     ends = tuple(_end_from_wire(item) for item in _list(body.get(3, []), "ends", MAX_ENDS))
-    return Synced(receipts, _uint(body.get(2), "an epoch"), ends)
+    time = body.get(4)
+    return Synced(
+        receipts, _uint(body.get(2), "an epoch"), ends, None if time is None else _uint(time, "a time")
+    )
 
 
 def _end_from_wire(value: object) -> End:

@@ -268,7 +268,7 @@ class Inbound:
         def work(store: Store) -> Synced:
             receipts = store.journal.declare(peer.kid, sync.offers, at_ms, peer.former)
             highest, ends = store.journal.highest_epoch(peer.kid), store.journal.ends(peer.kid)
-            return Synced(tuple(receipts), highest, tuple(ends))
+            return Synced(tuple(receipts), highest, tuple(ends), self._uptime.steady_ms())
 
         before = self._writer.store.packs.last_id
         synced = await self._writer.run(work)

@@ -32,6 +32,7 @@ from kos_edge.delivery.wire import (
 )
 from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.klp.pack import Stream
+from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
 from kos_edge.node.fresh_loading import FreshLoading
@@ -282,6 +283,8 @@ class Link:
         offers = tuple(Offer(o.stream, o.first, o.last) for o in part)
         body = encode_sync(Sync(offers, self._writer.store.outbox.epoch))
         answer = decode_synced(await self._ask(SYNC_PATH, body))
+        if self.peer.role is Role.HUB and answer.time_ms is not None:
+            self._uptime.heard(self.peer.kid, answer.time_ms)
         synced = await self._numbering.believed(self.peer, answer)
         await self._settle(self.courier.on_receipts(self._entitled(synced.receipts)))
         for o in part:

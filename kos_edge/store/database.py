@@ -268,6 +268,11 @@ class Database:
         row = self.execute(sql.META_GET, (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
+    def under(self, prefix: str) -> dict[str, bytes]:
+        """The values of the `meta` table whose keys begin so, by the rest of the key."""
+        rows = self.execute(sql.META_ALL)
+        return {key[len(prefix) :]: bytes(value) for key, value in rows if key.startswith(prefix)}
+
     def put(self, key: str, value: bytes | None) -> None:
         """Set or (None) delete a value of the `meta` table; inside a transaction."""
         self._meta_changed = True

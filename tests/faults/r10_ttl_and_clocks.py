@@ -24,7 +24,7 @@ OFF_S = 3.0
 
 @row("R10", "ttl while clocks step by 400 days either way, and over reboots without a clock", minutes=3)
 def sweep(run: Sweep) -> None:
-    stories = (at_the_source, at_the_receiver, without_a_clock)
+    stories = (at_the_source, at_the_receiver, without_a_clock, by_the_time_of_the_hub)
     for number in range(run.share(full=600, bounded=12)):
         seed = run.seed * 1_000_000 + number
         folder = run.folder / str(number)
@@ -94,6 +94,39 @@ async def without_a_clock(run: Sweep, folder: Path, seed: int) -> None:
         dead = [letter.reason for letter in edge.node.writer.store.records.dead()]
         if len(dead) != 1:
             run.wrong(f"{where}: a command of unknown age was not refused: {dead}")
+
+
+async def by_the_time_of_the_hub(run: Sweep, folder: Path, seed: int) -> None:
+    """Never a clock, but a hub that was heard before and after: the time that the power was off counts."""
+    lot = random.Random(f"ttl {seed}")
+    ttl, late = lot.randint(60, 600), lot.random() < 0.5
+    async with World(folder, seed=seed, faults=Faults(delay=0.01)) as world:
+        hub, edge = world.machine("hub", "hub"), world.machine("edge")
+        _set(hub, lot)
+        if without := lot.random() < 0.5:
+            edge.clock.step_wall(-EPOCH)
+        else:
+            _set(edge, lot)
+        await hub.start()
+        await edge.start(peers=[hub])
+        await world.join(edge, hub)
+        await world.until(lambda: edge.linked(hub) and hub.linked(edge))
+        await edge.publish("this.is", "not counted")
+        await world.drained(edge)  # so that each has heard the other's time
+        world.isolate(edge)
+        began = edge.clock.monotonic()
+        await _publish(edge, ttl)
+        await edge.kill()
+        if not without:
+            edge.clock.step_wall(-edge.clock.wall())
+        await asyncio.sleep(ttl * lot.random())
+        await edge.start()
+        await _sleep_until(edge, began + ttl + (2 * WITHIN_S if late else -15))
+        world.network.heal()
+        await world.until(lambda: edge.linked(hub), within=15)
+        left = began + ttl - edge.clock.monotonic()
+        await world.drained(edge)
+        _judge(run, f"seed {seed}: ttl {ttl} by the time of the hub", await hub.values(), left)
 
 
 async def _pair(world: World) -> tuple[Machine, Machine]:

@@ -8,6 +8,7 @@ from kos_edge.store.store import Store
 
 DAYS_400 = 400 * 86_400.0
 START_MS = 1_800_000_000_000
+HUB, OTHER_HUB = bytes(16), bytes([1] * 16)
 
 
 def started(clock: ManualClock, store: Store) -> Uptime:
@@ -67,3 +68,59 @@ def test_it_is_unknown_until_the_wall_clock_is_set_and_never_goes_back() -> None
     assert uptime.steady_ms() == START_MS
     clock.advance(1)
     assert uptime.steady_ms() == START_MS + 1_000
+
+
+def test_without_a_clock_the_time_of_a_hub_counts_power_off_time() -> None:
+    clock, store = ManualClock(wall=100.0), Store(":memory:")
+    uptime = started(clock, store)
+    uptime.heard(HUB, START_MS)
+    clock.advance(10)
+    assert uptime.steady_ms() == START_MS + 10_000
+    commit(store, uptime)
+    uptime = started(clock, store)
+    assert uptime.steady_ms() is None
+    uptime.heard(HUB, START_MS + 3_600_000)
+    assert uptime.steady_ms() == START_MS + 3_600_000
+
+
+def test_a_hub_does_not_move_the_time_of_a_node_that_has_one() -> None:
+    clock = ManualClock()
+    uptime = Uptime(clock)
+    for step_ms in (86_400_000, -86_400_000):
+        uptime.heard(HUB, START_MS + step_ms)
+        assert uptime.steady_ms() == START_MS
+    clock.step_wall(100.0 - clock.wall())
+    uptime.heard(HUB, START_MS + 86_400_000)
+    assert uptime.steady_ms() == START_MS
+
+
+def test_a_hub_with_another_time_is_understood_by_how_much_they_differed() -> None:
+    """Else what was stamped while the clock was a day ahead would be a day younger than it is."""
+    clock, store = ManualClock(), Store(":memory:")
+    uptime = started(clock, store)
+    uptime.heard(HUB, START_MS - 86_400_000)
+    uptime.heard(OTHER_HUB, START_MS + 5_000)
+    commit(store, uptime)
+    clock.step_wall(100.0 - clock.wall())
+    for hub, then_ms in ((HUB, START_MS - 86_400_000), (OTHER_HUB, START_MS + 5_000)):
+        uptime = started(clock, store)
+        uptime.heard(hub, then_ms + 60_000)
+        assert uptime.steady_ms() == START_MS + 60_000
+
+
+def test_the_time_of_a_hub_takes_nothing_back_and_nobody_is_centuries_ahead() -> None:
+    clock = ManualClock(wall=100.0)
+    uptime = Uptime(clock)
+    for nonsense in (0, 100_000, 2**63 - 1):
+        uptime.heard(HUB, nonsense)
+        assert uptime.steady_ms() is None
+    uptime.heard(HUB, START_MS)
+    clock.advance(5)
+    uptime.heard(HUB, START_MS - 3_600_000)
+    assert uptime.steady_ms() == START_MS + 5_000
+
+
+def test_a_hub_that_was_never_compared_with_what_was_stamped_is_not_believed() -> None:
+    uptime = Uptime(ManualClock(wall=100.0), newest_ms=START_MS)
+    uptime.heard(HUB, START_MS + 60_000)
+    assert uptime.steady_ms() is None

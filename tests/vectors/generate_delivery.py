@@ -43,6 +43,11 @@ def good() -> list[dict[str, Any]]:
             "where a lane ends",
         ),
         _case(
+            "synced",
+            wire.encode_synced(wire.Synced((), 5 << 32, time_ms=1_800_000_000_000)),
+            "from a member that knows the time",
+        ),
+        _case(
             "news",
             cbor.encode({1: {KID: [3, bytes(8), b""]}, 4: 1}),
             "three revocations of one issuer are held",
@@ -94,6 +99,7 @@ def bad() -> list[dict[str, Any]]:
         _case("sync", cbor.encode({1: [[*plain[:4], 0, 3]], 2: 1}), "an offer from number 0", valid=False),
         _case("answer", cbor.encode({1: [], 2: 0, 5: [KID[:8]]}), "half a kid in quarantine", valid=False),
         _case("synced", cbor.encode({1: [], 2: -1}), "a negative epoch", valid=False),
+        _case("synced", cbor.encode({1: [], 2: 1, 4: -1}), "a time before 1970", valid=False),
         _case(
             "synced",
             cbor.encode({1: [], 2: 1, 3: [[*plain[1:4], 60, bytes(8)]]}),
