@@ -114,6 +114,8 @@ class Issuer:
             raise Refused(f"{known.name} is revoked")
         if known.standing is Standing.ISSUER:
             raise Refused(f"{known.name} is an issuer: its membership is the authority's to renew")
+        if known.issued_at + 1 >= self.membership.not_after:
+            return known  # no later one can be given, and this one is good for as long as the issuer is
         return self._issue(
             known.public, known.name, known.role, known.capabilities, known.namespace, known, at, lifetime_s
         )
@@ -149,8 +151,15 @@ class Issuer:
         lifetime_s: float,
     ) -> Membership:
         now = self._now(at)
+        if now >= self.membership.not_after:  # a wrong clock, for a while: it must not stop the versions
+            now = max(self.membership.issued_at, self.membership.not_after - int(lifetime_s))
         # The version must rise even where the clock does not.
         issued_at = max(now, known.issued_at + 1) if known else now
+        if issued_at >= self.membership.not_after:
+            raise Refused(
+                "this hub's own membership ends before a new one could begin",
+                hint="make another in its place: kos-edge hub replace",
+            )
         since = known.not_before if known is not None and known.name == name else issued_at
         claims = Claims(
             issuer_namespace=self.membership.namespace,
@@ -166,7 +175,7 @@ class Issuer:
             namespace=namespace,
         )
         cwt = self._seal.sign(claims.to_wire(), Typ.MEMBERSHIP)
-        membership = verify_membership(cwt, self.mesh, at=at, revoked=self.revocations.is_revoked)
+        membership = verify_membership(cwt, self.mesh, at=None, revoked=self.revocations.is_revoked)
         self.roster.add(membership)
         return membership
 

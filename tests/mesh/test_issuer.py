@@ -63,6 +63,24 @@ def test_an_issuer_with_no_clock_writes_the_least_time_that_it_knows() -> None:
         assert issuer.admit(PUMP.public, "pump", Role.EDGE, at=at).issued_at == T0
 
 
+def test_a_clock_past_the_issuers_own_end_stops_no_renewal() -> None:
+    issuer = hub()
+    pump = issuer.admit(PUMP.public, "pump", Role.EDGE, at=T0)
+    ahead = issuer.renew(PUMP.kid, at=issuer.membership.not_after + YEAR)
+    assert ahead.rank > pump.rank
+    assert ahead.not_after == issuer.membership.not_after
+    assert issuer.renew(PUMP.kid, at=T0 + YEAR).rank > ahead.rank
+    assert issuer.admit(LAMP.public, "lamp", Role.EDGE, at=issuer.membership.not_after).name == "lamp"
+
+
+def test_where_no_later_version_fits_before_the_issuers_end_the_one_there_is_stays() -> None:
+    issuer = hub()
+    last = issuer.admit(PUMP.public, "pump", Role.EDGE, at=issuer.membership.not_after - 1)
+    assert issuer.renew(PUMP.kid, at=T0) == last
+    with pytest.raises(Refused, match="ends before"):
+        issuer.rename(PUMP.kid, "well", at=T0)
+
+
 def test_hubs_are_made_by_the_authority() -> None:
     with pytest.raises(Refused, match="cannot make a hub"):
         hub().admit(PUMP.public, "pump", Role.HUB, at=T0)
