@@ -7,7 +7,7 @@ sends the newest first and goes downwards leaves one run, and one hole for each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -23,6 +23,7 @@ class FreshLane:
     """The epochs of one fresh-first (source, audience, class)."""
 
     epochs: dict[int, Spans] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)  # their source has no more of them
     floor: int = 0  # this epoch and all before it are over: nothing of them can come any more
 
     def spans(self, epoch: int) -> Spans:
@@ -31,11 +32,22 @@ class FreshLane:
 
     def declare(self, epoch: int, first: int) -> bool:
         """The source has nothing before `first` any more; True where that is news."""
-        if epoch <= self.floor or self.spans(epoch).held >= first - 1:
+        spans = self.epochs.get(epoch) or Spans()
+        if epoch <= self.floor or spans.held >= first - 1:
             return False
-        spans = self.spans(epoch)
-        spans.add(Run(1, first - 1))
+        self.spans(epoch).add(Run(1, first - 1))
         return True
+
+    def close(self, offered: Collection[int]) -> set[int]:
+        """Of epochs that are older than the newest of those offered, and not among them, nothing comes any more.
+
+        An epoch that is offered again is open again. Returns the epochs of which either is news.
+        """
+        newest = max(offered, default=0)
+        known = {epoch for epoch in self.epochs if epoch <= newest}
+        news = {epoch for epoch in known if (epoch in offered) == (epoch in self.closed)}
+        self.closed ^= news
+        return news
 
     def is_late(self, epoch: int, last: int) -> bool:
         """Whether something newer of the lane has come before."""
@@ -83,24 +95,29 @@ class FreshLane:
         self.spans(epoch).add(run)
 
     def over(self) -> list[int]:
-        """The oldest epochs that are complete, all but the newest `KEPT_EPOCHS`: they may be forgotten from the front.
+        """The oldest epochs that are over, all but the newest `KEPT_EPOCHS`: they may be forgotten from the front.
 
-        An epoch is complete when the first pack of the next names its end and all up to there is held.
+        An epoch is complete when the first pack of the next names its end and all up to there is held, or when its
+        source has said that it has no more of it: the rest went to another receiver.
         """
         epochs = sorted(self.epochs)
         oldest: list[int] = []
         for epoch, following in pairwise(epochs[: 1 - KEPT_EPOCHS]):
-            runs = self.epochs[following].runs
-            end = runs[0].prev if runs and runs[0].first == 1 else None
-            if not isinstance(end, Boundary) or end.epoch != epoch or self.epochs[epoch].held != end.seq:
+            if epoch not in self.closed and not self._ends_before(epoch, following):
                 break
             oldest.append(epoch)
         return oldest
+
+    def _ends_before(self, epoch: int, following: int) -> bool:
+        runs = self.epochs[following].runs
+        end = runs[0].prev if runs and runs[0].first == 1 else None
+        return isinstance(end, Boundary) and end.epoch == epoch and self.epochs[epoch].held == end.seq
 
     def forget(self, epochs: Iterable[int]) -> None:
         """These are over, and all before them."""
         for epoch in epochs:
             self.epochs.pop(epoch, None)
+            self.closed.discard(epoch)
             self.floor = max(self.floor, epoch)
 
     def _room(self, spans: Spans, first: int, last: int) -> Verdict:

@@ -10,7 +10,7 @@ run only the *gaps* count: what is held already stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -121,8 +121,12 @@ class Lane:
             position = self.position(epoch)
             position.declared = max(position.declared, first - 1)
             position.go_over()
-        newest = max(offers, default=0)
-        self.closed.update(epoch for epoch in self.epochs if epoch not in offers and epoch < newest)
+        self.close(offers)
+
+    def close(self, offered: Collection[int]) -> None:
+        """Of epochs that are older than the newest of those offered, and not among them, nothing comes any more."""
+        newest = max(offered, default=0)
+        self.closed.update(epoch for epoch in self.epochs if epoch not in offered and epoch < newest)
 
     def _complete(self, link: Boundary) -> bool:
         before = self.epochs.get(link.epoch)

@@ -35,6 +35,11 @@ class Spans:
         return self.runs[0].last if self.runs and self.runs[0].first == 1 else 0
 
     @property
+    def count(self) -> int:
+        """How many numbers are there."""
+        return sum(run.last - run.first + 1 for run in self.runs)
+
+    @property
     def beyond(self) -> tuple[Run, ...]:
         """The runs above `held`."""
         return tuple(self.runs[1:] if self.held else self.runs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kos_edge.delivery.fresh import FreshLane
 from kos_edge.delivery.position import Verdict
 from kos_edge.delivery.spans import Run, Spans
@@ -9,7 +11,7 @@ from kos_edge.klp.pack import Class, Pack, Stream
 from kos_edge.klp.sealed import Sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store.packs import Entry, Packs
-from kos_edge.store.streams import OVER, StreamRow, Streams
+from kos_edge.store.streams import CLOSED, OPEN, OVER, StreamRow, Streams
 
 LaneKey = tuple[bytes, str, int]
 
@@ -29,20 +31,32 @@ class FreshShelf:
 
     def place(self, row: StreamRow) -> None:
         """A stream as stored. One of before there were runs was held in order."""
-        lane = self._lane(row.stream)
+        lane = self._kept_lane(row.stream)
         if row.closed == OVER:
             lane.floor = max(lane.floor, row.stream.epoch)
             return
         held = [Run(1, row.held, None, row.hash)] if row.held else []
         lane.epochs[row.stream.epoch] = row.spans if row.spans.runs else Spans(held)
+        if row.closed:
+            lane.closed.add(row.stream.epoch)
 
-    def declare(self, stream: Stream, first: int) -> None:
-        """The source has nothing before `first` any more. Those that were settled elsewhere have left, in a way."""
-        lane = self._lane(stream)
-        missing = lane.spans(stream.epoch).gaps(1, first - 1) if self.may_come(stream) else []
-        if missing and lane.declare(stream.epoch, first):
-            self._keep(stream)
-            self._streams.ensure(stream).floor += sum(last - start + 1 for start, last in missing)
+    def declare(self, key: LaneKey, offered: Mapping[int, int]) -> None:
+        """The source says what it still has of a lane: epoch -> first number; inside a transaction.
+
+        What was settled elsewhere has left, in a way.
+        """
+        for epoch, first in offered.items():
+            stream = _stream_of(key, epoch)
+            spans = self._lane(stream).epochs.get(epoch) or Spans()
+            missing = spans.gaps(1, first - 1) if self.may_come(stream) else []
+            if missing and self._kept_lane(stream).declare(epoch, first):
+                self._keep(stream)
+                self._streams.ensure(stream).floor += sum(last - start + 1 for start, last in missing)
+        lane = self._lanes.get(key)
+        for epoch in lane.close(offered) if lane is not None else ():
+            row = self._streams.ensure(_stream_of(key, epoch))
+            row.closed = CLOSED if row.closed == OPEN else OPEN
+            self._streams.touch(row)
 
     def held(self, stream: Stream) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Up to where everything is held, and the ranges beyond."""
@@ -69,7 +83,7 @@ class FreshShelf:
 
     def insert(self, pack: Pack, age_ms: int | None, at_ms: int) -> Entry:
         """Journal a pack, late where something newer is there."""
-        lane = self._lane(pack.stream)
+        lane = self._kept_lane(pack.stream)
         late = lane.is_late(pack.stream.epoch, pack.last)
         row = self._streams.ensure(pack.stream)
         values = (row.id, pack.first, pack.count, pack.raw)
@@ -82,7 +96,7 @@ class FreshShelf:
         """Journal what is not held of a tombstone's run: those gaps."""
         stream = tombstone.stream
         row = self._streams.ensure(stream)
-        lane = self._lane(stream)
+        lane = self._kept_lane(stream)
         entries: list[Entry] = []
         for first, last in lane.spans(stream.epoch).gaps(tombstone.first, tombstone.last):
             values = (row.id, first, last - first + 1, tombstone.raw)
@@ -100,11 +114,11 @@ class FreshShelf:
         The newest of them stays, and says that all before it are over too. Returns how many went.
         """
         gone = 0
-        for (source, audience, code), lane in self._lanes.items():
+        for key, lane in self._lanes.items():
             rows: list[StreamRow] = []
             for epoch in lane.over():
-                row = self._streams.find(Stream(source, audience, Class.from_code(code), epoch))
-                if row is None or row.floor < row.held:
+                row = self._streams.find(_stream_of(key, epoch))
+                if row is None or row.floor < lane.epochs[epoch].count:
                     break
                 rows.append(row)
             if not rows:
@@ -112,7 +126,7 @@ class FreshShelf:
             last = rows[-1]
             stale = [
                 row
-                for row in self._streams.of(source)
+                for row in self._streams.of(key[0])
                 if row.closed == OVER
                 and (row.stream.audience, row.stream.cls) == (last.stream.audience, last.stream.cls)
             ]
@@ -125,11 +139,11 @@ class FreshShelf:
         return gone
 
     def _lane(self, stream: Stream) -> FreshLane:
-        key = (stream.source, stream.audience, stream.cls.code)
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = FreshLane()
-        return lane
+        """The lane of a stream, to look at: one that is new is not remembered before something of it is."""
+        return self._lanes.get(_lane_key(stream)) or FreshLane()
+
+    def _kept_lane(self, stream: Stream) -> FreshLane:
+        return self._lanes.setdefault(_lane_key(stream), FreshLane())
 
     def _keep(self, stream: Stream) -> None:
         """Write the runs with the next commit; the row itself says the highest number, as for streams in order."""
@@ -139,6 +153,14 @@ class FreshShelf:
         if top is not None:
             row.held, row.hash = top.last, top.hash
         self._streams.touch(row)
+
+
+def _stream_of(key: LaneKey, epoch: int) -> Stream:
+    return Stream(key[0], key[1], Class.from_code(key[2]), epoch)
+
+
+def _lane_key(stream: Stream) -> LaneKey:
+    return (stream.source, stream.audience, stream.cls.code)
 
 
 def _run(pack: Pack) -> Run:

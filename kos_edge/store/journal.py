@@ -97,17 +97,17 @@ class Journal:
         offers = [offer for offer in offers if offer.stream.source == source or offer.stream.source in former]
         lanes: dict[LaneKey, dict[int, int]] = {}
         for offer in offers:
-            stream = offer.stream
-            if stream.cls.fresh:
-                self.fresh.declare(stream, offer.first)
-                continue
-            lanes.setdefault(_lane_key(stream), {})[stream.epoch] = offer.first
+            lanes.setdefault(_lane_key(offer.stream), {})[offer.stream.epoch] = offer.first
         for key, offered in lanes.items():
-            firsts = self._that_fit(key, offered)
-            if not firsts:
+            if Class.from_code(key[2]).fresh:
+                self.fresh.declare(key, offered)
                 continue
-            lane = self._lane_of(key)
+            firsts = self._that_fit(key, offered)
+            lane = self._lane_of(key) if firsts else self._lanes.get(key)
+            if lane is None:
+                continue
             lane.declare(firsts)
+            lane.close(offered)  # also by what does not fit: else nothing would ever make room
             self._write_down(lane, key, [*firsts, *lane.closed])
             self._let_go_ahead(lane, key)
             self._advance(lane, key, at_ms, Intake())

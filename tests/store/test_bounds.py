@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -227,3 +228,53 @@ def test_an_epoch_of_which_the_end_was_settled_elsewhere_is_forgotten_too(store:
     assert store.streams.count(ENEMY.kid) == 40, "what is still in the journal is not"
     retain_nothing(store)
     assert store.streams.count(ENEMY.kid) == KEPT_EPOCHS + 1
+
+
+def test_a_fresh_first_epoch_that_went_elsewhere_keeps_nothing_from_being_forgotten(store: Store) -> None:
+    packs = [sealed(HONEST, epoch, fresh=True) for epoch in range(1, 41)]  # none names the one before
+    for pack in packs[:-1]:
+        declare(store, HONEST, Offer(pack.stream, 1, 3))
+        assert take_in(store, pack).messages == 1, "numbers 2 and 3 go to another hub"
+    declare(store, HONEST, Offer(packs[-1].stream, 5, 9))
+    commit(store, store.journal.forget_old_epochs)
+    assert store.streams.count(HONEST.kid) == 40, "what is still in the journal is not forgotten"
+    store.streams.load()
+    store.journal.load()
+    take_in(store, sealed(HONEST, 41, fresh=True))
+    retain_nothing(store)
+    assert store.streams.count(HONEST.kid) <= KEPT_EPOCHS + 2
+    for pack in packs[:-1]:
+        intake = take_in(store, pack)
+        assert intake.messages == 0
+        assert intake.verdicts.keys() <= {Verdict.DUPLICATE, Verdict.OVER}
+
+
+def test_a_fresh_first_epoch_of_which_something_is_owed_is_not_forgotten(store: Store) -> None:
+    packs = [sealed(HONEST, epoch, fresh=True) for epoch in range(1, 41)]
+    for pack in packs:
+        declare(store, HONEST, Offer(packs[2].stream, 1, 2), Offer(pack.stream, 1, 1))
+        take_in(store, pack)
+    retain_nothing(store)
+    rest = sealed(HONEST, 3, first=2, prev=packs[2].chain_hash, fresh=True)
+    assert take_in(store, rest).messages == 1
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["fresh first", "in order"])
+def test_a_source_with_too_many_starts_makes_room_by_its_next_offer(store: Store, fresh: bool) -> None:
+    for begin in range(1, MAX_STREAMS + 1, 128):
+        take_in(store, *(sealed(HONEST, epoch, fresh=fresh) for epoch in range(begin, begin + 128)))
+    following = sealed(HONEST, MAX_STREAMS + 1, fresh=fresh)
+    retain_nothing(store)
+    assert take_in(store, following).verdicts == {Verdict.NOT_NOW: 1}
+    declare(store, HONEST, Offer(following.stream, 1, 1))
+    retain_nothing(store)
+    assert take_in(store, following).messages == 1
+
+
+def test_lanes_that_were_only_spoken_of_are_not_remembered(store: Store) -> None:
+    tracemalloc.start()
+    for number in range(5_000):
+        declare(store, ENEMY, Offer(Stream(ENEMY.kid, f"group:g{number}", Class(fresh=True), 1), 1, 9))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 100_000
