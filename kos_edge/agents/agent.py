@@ -27,7 +27,7 @@ from kos_edge.agents.calls import CALL_TIMEOUT, Call
 from kos_edge.agents.crossing import Band
 from kos_edge.agents.declared import Command, Exceptions, Handler, Resource, Sensor
 from kos_edge.agents.ground import Ground
-from kos_edge.agents.payload import Fields, payload_of
+from kos_edge.agents.payload import Fields, payload_of, payloads_of
 from kos_edge.agents.schedule import Schedule, seconds
 from kos_edge.agents.signature import name_of, parameters
 from kos_edge.clock import Clock, SystemClock
@@ -247,16 +247,15 @@ class Agent:
         """
         self._check_own(topic := self.topic(topic))
         check_topic(topic)
-        payloads = [payload_of(value, unit, fields) for value in values]
-        known = [payload for payload in payloads if payload is not None]
-        if not known or len(known) < len(payloads):
-            raise Invalid("a block has at least one value, and None is nothing to publish")
-        if at is not None and len(at) != len(known):
-            raise Invalid(f"{len(known)} values with {len(at)} times", hint="at= has the time of each value")
+        payloads = payloads_of(values, unit, fields)
+        if at is not None and len(at) != len(payloads):
+            raise Invalid(
+                f"{len(payloads)} values with {len(at)} times", hint="at= has the time of each value"
+            )
         ttl_s = None if ttl is None else max(1, math.ceil(seconds(ttl)))
         stamp = self.stamp()
-        moments = list(at) if at is not None else None if stamp is None else [stamp] * len(known)
-        return self._on_loop("publish_all").publish_all(topic, known, at=moments, ttl_s=ttl_s)
+        moments = list(at) if at is not None else None if stamp is None else [stamp] * len(payloads)
+        return self._on_loop("publish_all").publish_all(topic, payloads, at=moments, ttl_s=ttl_s)
 
     def call(
         self,

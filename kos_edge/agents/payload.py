@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kos_edge.errors import Invalid
+from kos_edge.klp import readings
 from kos_edge.klp.body import Config, Data, Error, Governance, Intent, Payload, Ping, Trust, reading
 
 Fields = Mapping[str, str | None]
@@ -44,6 +45,24 @@ def payload_of(value: Any, unit: str | None = None, fields: Fields | None = None
         return reading(value, unit, fields)
     _check_numbers({"": value})
     return reading(value, unit)
+
+
+def payloads_of(
+    values: Sequence[Any], unit: str | None = None, fields: Fields | None = None
+) -> Sequence[Payload]:
+    """The payloads for the values of a block, each as `payload_of` has it.
+
+    Raises Invalid as that does, and where there is nothing to publish.
+    """
+    values = list(values)
+    block = readings.encode(values, unit, fields) if values else None
+    if block is not None:
+        return block
+    payloads = [payload_of(value, unit, fields) for value in values]
+    known = [payload for payload in payloads if payload is not None]
+    if not known or len(known) < len(payloads):
+        raise Invalid("a block has at least one value, and None is nothing to publish")
+    return known
 
 
 def _are_numbers(members: Iterable[Any]) -> bool:

@@ -14,7 +14,7 @@ from kos_edge.delivery.load import Load
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.wire import Reach, Receipt
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import Message, Pack, Packer, Prepared, Stream, sealed
+from kos_edge.klp.pack import Message, Pack, Prepared, Stream, packed, sealed
 
 RING_BYTES = 256 * 1024  # of sealed packs that wait for a link, of all streams together
 MAX_STREAMS = 4_096  # whose highest number a receiver remembers; the one not heard of for longest goes first
@@ -45,14 +45,7 @@ class VolatileRing:
         """Number and seal; the first number and the packs. With `keep` they wait for a link."""
         first = self._numbers.get(stream, 0) + 1
         packs: list[Pack] = []
-        packer = Packer(stream, first)
-        packers = [packer]
-        for message in messages:
-            if not packer.add(message):
-                packer = Packer(stream, packer.first + packer.count)
-                packer.add(message)
-                packers.append(packer)
-        for each in packers:
+        for each, _ in packed(stream, first, messages):
             each.seal(
                 prev=None,
                 mono_ms=mono_ms,

@@ -19,7 +19,7 @@ __all__ = [
     "from_json", "from_wire", "reading", "to_json",
 ]  # fmt: skip
 
-_READING = b"\xa2\x01\x18\x70\x02"
+READING = b"\xa2\x01\x18\x70\x02"
 """{1: 112, 2: — a map of schema and content, up to where SenML records begin."""
 
 ANSWER_SCHEMA = "kos.answer"
@@ -59,7 +59,7 @@ class Data:
         if self.schema != senml.CONTENT_FORMAT or self.version is not None or self.checksum is not None:
             return None
         records = senml.encode(self.content)
-        return None if records is None else _READING + records
+        return None if records is None else READING + records
 
     @classmethod
     def from_wire(cls, wire: Any) -> Self:

@@ -7,12 +7,15 @@ Its source, audience, class, epoch and sequence number are those of the pack and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from kos_edge.errors import Invalid
-from kos_edge.klp import body, cbor, topic
+from kos_edge.klp import body, cbor, readings, topic
 from kos_edge.klp.fields import Fields
 
 MAX_MESSAGE = 65_536
@@ -77,40 +80,48 @@ class Malformed:
 
 
 class Prepared(NamedTuple):
-    """A message that was checked and encoded once; only its place in a pack is still missing.
+    """Messages that were checked and encoded once; only their places in a pack are still missing.
 
-    `tail` is the encoded body, and behind it the encoded options where the message has some.
+    One, or a block that has topic, type, time and options in common. `tails` are their encoded bodies, each with the
+    encoded options behind it where they have some.
     """
 
     topic: str
     type: int
     offset_ms: int
-    tail: bytes
+    tails: Sequence[bytes]
     has_options: bool
     ttl_s: int | None
 
-    def slot(self, topic_index: int) -> bytes:
-        """The bytes of its slot in a pack in whose table its topic is at this index."""
+    def head(self, topic_index: int) -> bytes:
+        """What stands before each tail in a pack in whose table the topic is at this index."""
         offset = self.offset_ms
         return (
             (b"\x85" if self.has_options else b"\x84")
             + cbor.head(0, topic_index)
             + cbor.head(0, self.type)
             + (cbor.head(0, offset) if offset >= 0 else cbor.head(1, -1 - offset))
-            + self.tail
         )
+
+    def slot(self, topic_index: int) -> bytes:
+        """The bytes of the slot of the newest in a pack in whose table its topic is at this index."""
+        return self.head(topic_index) + self.tails[-1]
 
     @property
     def size(self) -> int:
-        """Bytes of its slot, give or take what its place adds."""
-        return len(self.tail) + _SLOT_HEAD
+        """Bytes of their slots, give or take what their places add."""
+        return sum(map(len, self.tails)) + len(self.tails) * _SLOT_HEAD
 
     def later(self, ms: int) -> Prepared:
         """The same, counted from a base that was so much earlier; at most as far from it as a message may be."""
         if not ms:
             return self
         offset = max(-MAX_OFFSET_MS, min(self.offset_ms + ms, MAX_OFFSET_MS))
-        return Prepared(self.topic, self.type, offset, self.tail, self.has_options, self.ttl_s)
+        return self._replace(offset_ms=offset)
+
+    def newest(self) -> Prepared:
+        """The last of them alone."""
+        return self if len(self.tails) == 1 else self._replace(tails=self.tails[-1:])
 
 
 def prepare(message: Message) -> Prepared:
@@ -123,17 +134,43 @@ def prepare(message: Message) -> Prepared:
         wire = payload.to_wire()
         body.from_wire(payload.TYPE, wire)
         tail = cbor.encode(wire, depth=cbor.MAX_DEPTH - 1)
-    options = _options(message)
-    if options:
-        _with_options(message.topic, payload, offset_ms, options)
-        tail += cbor.encode(options)
-    ready = Prepared(message.topic, payload.TYPE, offset_ms, tail, bool(options), message.ttl_s)
+    options = _encoded_options(message)
+    tail += options
+    ready = Prepared(message.topic, payload.TYPE, offset_ms, (tail,), bool(options), message.ttl_s)
     if len(tail) > _SURELY_WHOLE:
         data = ready.slot(0)
         if len(data) > MAX_MESSAGE:
             raise Invalid(f"a message of {len(data)} bytes; at most {MAX_MESSAGE} are carried", hint=_HINT)
         cbor.decode(data)
     return ready
+
+
+def prepare_all(
+    name: str,
+    payloads: Sequence[body.Payload],
+    offsets_ms: Sequence[int],
+    ttl_s: int | None = None,
+    category: str | None = None,
+    correlation: str | None = None,
+) -> list[Prepared]:
+    """Payloads on one topic ready for their places, each with its offset; Invalid as `prepare`.
+
+    Of readings that were encoded together all that have one time stay together.
+    """
+    if not isinstance(payloads, readings.Readings):
+        return [
+            prepare(Message(name, payload, offset_ms, ttl_s, category, correlation))
+            for payload, offset_ms in zip(payloads, offsets_ms, strict=True)
+        ]
+    topic.check_topic(name)
+    options = _encoded_options(Message(name, body.Data(None), 0, ttl_s, category, correlation))
+    tails = [each + options for each in payloads.bodies] if options else payloads.bodies
+    blocks: list[Prepared] = []
+    for offset_ms, run in groupby(zip(offsets_ms, tails, strict=True), key=itemgetter(0)):
+        _check_offset(offset_ms)
+        together = [tail for _, tail in run]
+        blocks.append(Prepared(name, body.Data.TYPE, offset_ms, together, bool(options), ttl_s))
+    return blocks
 
 
 def encode_message(message: Message, topic_index: int) -> bytes:
@@ -183,7 +220,8 @@ def topic_index(data: bytes) -> int | None:
     return None
 
 
-def _options(message: Message) -> dict[int, Any]:
+def _encoded_options(message: Message) -> bytes:
+    """The options of a message, nothing if it has none; Invalid if one breaks a rule."""
     options: dict[int, Any] = {}
     if message.ttl_s is not None:
         options[1] = message.ttl_s
@@ -193,7 +231,10 @@ def _options(message: Message) -> dict[int, Any]:
         options[3] = message.correlation
     if message.trace is not None:
         options[4] = message.trace
-    return options
+    if not options:
+        return b""
+    _with_options(message.topic, message.payload, message.offset_ms, options)
+    return cbor.encode(options)
 
 
 def _with_options(name: str, payload: body.Payload, offset_ms: int, wire: Any) -> Message:

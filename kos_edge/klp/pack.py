@@ -26,10 +26,11 @@ from kos_edge.klp.message import (
     Removed,
     encode_message,
     prepare,
+    prepare_all,
     read_slot,
     topic_index,
 )
-from kos_edge.klp.packer import MESSAGE_ROOM, UDP_BUDGET, Packer, message_size, seal
+from kos_edge.klp.packer import MESSAGE_ROOM, UDP_BUDGET, Packer, message_size, packed, seal
 from kos_edge.klp.plain import is_plain_reading
 from kos_edge.klp.shown import Shown, peek_shown, unseal_shown
 from kos_edge.klp.stream import MAX_SEQ, Class, Position, Priority, Stream
@@ -37,8 +38,8 @@ from kos_edge.klp.stream import MAX_SEQ, Class, Position, Priority, Stream
 __all__ = [
     "MAX_COUNT", "MAX_MESSAGE", "MAX_PACK", "MESSAGE_ROOM", "UDP_BUDGET", "Boundary", "Class", "Header", "Link",
     "Malformed", "Message", "Pack", "Packer", "Position", "Prepared", "Priority", "Reason", "Removed",
-    "Shown", "Stream", "chain_hash", "encode_message", "message_size", "peek", "peek_shown", "prepare",
-    "remove", "seal", "sealed", "show", "unseal", "unseal_shown",
+    "Shown", "Stream", "chain_hash", "encode_message", "message_size", "packed", "peek", "peek_shown",
+    "prepare", "prepare_all", "remove", "seal", "sealed", "show", "unseal", "unseal_shown",
 ]  # fmt: skip
 
 Slot = bytes | Removed

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, cose, envelope, identity, merkle
@@ -52,21 +53,34 @@ class Packer:
 
         Invalid if the message breaks a rule. The first is always taken, even if it alone is over the budget.
         """
-        ready = message if isinstance(message, Prepared) else prepare(message)
-        index = self._topics.get(message.topic, len(self._topics))
-        slot = ready.slot(index)
-        if len(slot) > MAX_MESSAGE:
-            raise Invalid(f"a message of {len(slot)} bytes; at most {MAX_MESSAGE} are carried")
-        size = _string_size(len(slot))
-        if index == len(self._topics):
-            size += _string_size(len(message.topic))
-        if self._slots and (self._size + size > self._budget or len(self._slots) == MAX_COUNT):
-            return False
-        if index == len(self._topics):
-            self._topics[message.topic] = index
-        self._slots.append(slot)
-        self._size += size
-        return True
+        ready = message.newest() if isinstance(message, Prepared) else prepare(message)
+        return self.take(ready) == 1
+
+    def take(self, ready: Prepared, start: int = 0, most: int = MAX_COUNT) -> int:
+        """Take what fits of these messages from the index `start` on, until there are `most`; how many that were.
+
+        0, and nothing has changed, if none fits. The first of a pack is always taken, as in `add`.
+        """
+        index = self._topics.get(ready.topic, len(self._topics))
+        is_new = index == len(self._topics)
+        head, slots, size = ready.head(index), self._slots, self._size
+        before = len(slots)
+        new = _string_size(len(ready.topic)) if is_new else 0
+        for tail in islice(ready.tails, start, None):
+            slot = head + tail
+            if len(slot) > MAX_MESSAGE:
+                raise Invalid(f"a message of {len(slot)} bytes; at most {MAX_MESSAGE} are carried")
+            more = _string_size(len(slot)) + new
+            if slots and (size + more > self._budget or len(slots) >= most):
+                break
+            slots.append(slot)
+            size += more
+            new = 0
+        taken = len(slots) - before
+        if taken:
+            self._topics[ready.topic] = index
+            self._size = size
+        return taken
 
     def seal(
         self,
@@ -117,6 +131,30 @@ def seal(
     return packer.seal(
         prev=prev, mono_ms=mono_ms, wall_ms=wall_ms, uncertainty_ms=uncertainty_ms, key=key, mesh=mesh
     )
+
+
+def packed(
+    stream: Stream, first: int, messages: Iterable[Message | Prepared], most: int = MAX_COUNT
+) -> Iterator[tuple[Packer, int | None]]:
+    """Packers numbered from `first` on, each full for a datagram or with `most` messages, and the shortest ttl in it.
+
+    A message larger than a datagram has its own. Invalid if one breaks a rule.
+    """
+    packer = Packer(stream, first)
+    ttl: int | None = None
+    for message in messages:
+        ready = message if isinstance(message, Prepared) else prepare(message)
+        start = 0
+        while start < len(ready.tails):
+            taken = packer.take(ready, start, most)
+            if not taken:
+                yield packer, ttl
+                packer, ttl = Packer(stream, packer.first + packer.count), None
+                continue
+            start += taken
+            if ready.ttl_s is not None:
+                ttl = ready.ttl_s if ttl is None else min(ttl, ready.ttl_s)
+    yield packer, ttl
 
 
 def message_size(message: Message) -> int:

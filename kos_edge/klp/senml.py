@@ -55,7 +55,7 @@ def records(
 def _records(
     values: Mapping[Any, Any], unit: str | None, fields: Mapping[str, str | None]
 ) -> list[Any] | None:
-    if not values or not all(map(_is_name, values)) or not all(map(_is_scalar, values.values())):
+    if not values or not all(map(is_name, values)) or not all(map(_is_scalar, values.values())):
         _check_unitless(unit, fields)
         return None
     if not fields.keys() <= values.keys():
@@ -88,6 +88,16 @@ def units(content: Any) -> str | dict[str, str | None] | None:
     return {record[NAME]: record.get(UNIT) for record in content}
 
 
+def is_name(name: Any) -> bool:
+    """Whether a record may have this name."""
+    return isinstance(name, str) and _is_word(name)
+
+
+def is_unit(unit: Any) -> bool:
+    """Whether a record may have this unit, or have none."""
+    return unit is None or (type(unit) is str and unit != "" and unit.isascii())
+
+
 def encode(content: Any) -> bytes | None:
     """The encoding of records of a name, a unit and a number, put together from parts that recur; None for others.
 
@@ -104,16 +114,16 @@ def encode(content: Any) -> bytes | None:
         if len(record) != said or type(name) not in _SAID or type(unit) not in _SAID:
             return None
         if type(value) is float:
-            parts += (_record_head(name, unit), cbor.encode_float(value))
+            parts += (record_head(name, unit), cbor.encode_float(value))
         elif type(value) is int:
-            parts += (_record_head(name, unit), cbor.encode(value))
+            parts += (record_head(name, unit), cbor.encode(value))
         else:
             return None
     return b"".join(parts)
 
 
 @lru_cache(maxsize=1024)
-def _record_head(name: str | None, unit: str | None) -> bytes:
+def record_head(name: str | None, unit: str | None) -> bytes:
     """A record up to where its value stands."""
     said = [(label, text) for label, text in ((NAME, name), (UNIT, unit)) if text is not None]
     parts = [cbor.head(5, len(said) + 1)]
@@ -158,10 +168,6 @@ def _is_scalar(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, (bool, str, bytes, int))
-
-
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and _is_word(name)
 
 
 @lru_cache(maxsize=1024)

@@ -19,12 +19,11 @@ from kos_edge.klp.pack import (
     MAX_COUNT,
     MESSAGE_ROOM,
     Class,
-    Message,
     Pack,
     Position,
     Prepared,
     Stream,
-    prepare,
+    prepare_all,
 )
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
@@ -98,7 +97,7 @@ class _Waiting:
 
     messages: list[Prepared]
     uptime_ms: int
-    size: int
+    amount: Amount
     future: asyncio.Future[Accepted]
     latest: bool = False
 
@@ -201,23 +200,21 @@ class Publisher:
             0 if moment is None or wall is None else round(moment * 1000) - wall for moment in at or ()
         ]
         try:
-            messages = [
-                prepare(Message(topic, payload, offset, ttl_s, category, correlation))
-                for payload, offset in zip(payloads, offsets or (0,) * len(payloads), strict=True)
-            ]
+            offsets = offsets or [0] * len(payloads)
+            messages = prepare_all(topic, payloads, offsets, ttl_s, category, correlation)
         except Invalid as error:
             raise Invalid(f"{topic}: {error.message}", hint=error.hint or "send less, or in parts") from None
-        size = sum(message.size for message in messages)
+        amount = Amount(len(payloads), sum(message.size for message in messages))
         goal = audience or terms.audience
         latest = terms.latest and not self._is_all(goal)
         if not self._is_all(goal) and not latest:
-            self._refuse_beyond_limits(topic, terms, Amount(len(messages), size))
+            self._refuse_beyond_limits(topic, terms, amount)
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._count(topic, Amount(len(messages), size))
+        self._count(topic, amount)
         self._linger.add(
             (goal, terms.cls),
-            _Waiting(messages, now_ms, size, future, latest),
-            size,
+            _Waiting(messages, now_ms, amount, future, latest),
+            amount.bytes,
             terms.linger_s if linger_s is None else linger_s,
             self._clock.monotonic(),
         )
@@ -287,7 +284,7 @@ class Publisher:
             raise
         finally:
             for item in (item for waiting in batches.values() for item in waiting):
-                self._count(item.messages[0].topic, Amount(-len(item.messages), -item.size))
+                self._count(item.messages[0].topic, Amount(-item.amount.messages, -item.amount.bytes))
         self._committed(entries)
 
     async def _commit_batches(self, batches: dict[Lane, list[_Waiting]]) -> list[Entry]:
@@ -325,7 +322,7 @@ class Publisher:
         for (_, waiting), result in zip(parts, results, strict=True):
             if result is None:
                 for item in waiting:
-                    self.accepted += len(item.messages)
+                    self.accepted += item.amount.messages
                     if not item.future.done():
                         item.future.set_result(Newest(item.messages[0].topic))
             elif isinstance(result, Appended):
@@ -365,8 +362,8 @@ class Publisher:
         for item in waiting:
             if not item.future.done():
                 item.future.set_result(Position(stream, number))
-            number += len(item.messages)
-            self.accepted += len(item.messages)
+            number += item.amount.messages
+            self.accepted += item.amount.messages
 
     def _append(
         self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp
@@ -380,7 +377,8 @@ class Publisher:
     def _keep(self, lane: Lane, waiting: list[_Waiting], stamp: Stamp, store: Store) -> None:
         """Each is the newest value of its topic now. Where they do not fit, none of them is taken."""
         newest = {item.messages[-1].topic: item for item in waiting}
-        more = Amount(len(newest), sum(item.messages[-1].size for item in newest.values()))
+        sizes = [item.messages[-1].newest().size for item in newest.values()]
+        more = Amount(len(newest), sum(sizes))
         for (audience, cls, topic), kept in store.latest:
             if (audience, cls) == lane and topic in newest:
                 more += Amount(-1, -kept.size)
@@ -390,7 +388,7 @@ class Publisher:
             raise limit.full(_WHOLE)
         for item in newest.values():
             messages, moment = _based([item], stamp)
-            store.latest.keep(lane, messages[-1], moment)
+            store.latest.keep(lane, messages[-1].newest(), moment)
 
     async def number_latest(self, wanted: Callable[[str], bool]) -> None:
         """Number and seal the newest values for audiences that are `wanted`: they are about to be sent.
@@ -435,7 +433,7 @@ class Publisher:
     def _fail(self, batches: dict[Lane, list[_Waiting]], error: Exception) -> None:
         for waiting in batches.values():
             for item in waiting:
-                self.refused += len(item.messages)
+                self.refused += item.amount.messages
                 if not item.future.done():
                     copy = (
                         type(error)(error.message, hint=error.hint) if isinstance(error, KosError) else error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from operator import attrgetter
@@ -26,10 +26,10 @@ from kos_edge.klp.pack import (
     Class,
     Link,
     Message,
-    Packer,
     Prepared,
     Priority,
     Stream,
+    packed,
     peek,
 )
 from kos_edge.klp.pack import Reason as Removal
@@ -203,7 +203,7 @@ class Outbox:
         prev: Link = self.link(stream) if row is None else row.hash
         sealed = []
         number = first
-        for packer, ttl in _packed(stream, first, messages, most):
+        for packer, ttl in packed(stream, first, messages, most):
             packer.seal(
                 prev=prev if cls.durable else None,
                 mono_ms=stamp.uptime_ms,
@@ -481,20 +481,3 @@ class Outbox:
             self._index.pop(row.id, None)
         self._streams.touch(row)
         return done
-
-
-def _packed(
-    stream: Stream, first: int, messages: Sequence[Message | Prepared], most: int
-) -> Iterator[tuple[Packer, int | None]]:
-    """Packs that fit a datagram, each with the shortest ttl in it; a message larger than one has its own."""
-    packer = Packer(stream, first)
-    ttl: int | None = None
-    for message in messages:
-        if packer.count >= most or not packer.add(message):
-            yield packer, ttl
-            packer = Packer(stream, packer.first + packer.count)
-            packer.add(message)
-            ttl = None
-        if message.ttl_s is not None:
-            ttl = message.ttl_s if ttl is None else min(ttl, message.ttl_s)
-    yield packer, ttl
