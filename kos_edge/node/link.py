@@ -449,7 +449,7 @@ class Link:
             self._ring.settle(item)
             self._settling.take([item])
         for stream in taken:
-            if await self._numbering.leave_behind(stream):
+            if await self._numbering.leave_behind(self.peer, stream):
                 self.session.close("what was owed has other numbers now")
 
     def stop(self) -> None:

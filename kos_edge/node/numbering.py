@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Numbering:
-    """Watches over the epochs of this node. `jumps` counts how often it found itself behind since it started."""
+    """Watches over the epochs of this node. `jumps` counts the epochs that it went on in since it started."""
 
     def __init__(
         self,
@@ -109,18 +109,33 @@ class Numbering:
             log.info("%d messages that an earlier key had sealed are sealed again", moved)
         return moved > 0
 
-    async def leave_behind(self, stream: Stream) -> bool:
+    async def leave_behind(self, peer: Membership, stream: Stream) -> bool:
         """A receiver has something else of ours at places of `stream`: what is owed of it is numbered anew.
 
-        Whether anything was.
+        Whether anything was. Of the open epoch at most `MAX_JUMPS` times: a peer that refuses whatever it is shown
+        must not use the epochs up. What is owed stays owed, and is offered as it is.
         """
         await self._settling.flush()
+        before = self._writer.store.outbox.epoch
+        if stream.epoch == before and self.jumps >= MAX_JUMPS:
+            self._refuses_all(peer)
+            return False
         moved = await self._writer.run(lambda store: self._leave(store, stream))
+        self.jumps += self._writer.store.outbox.epoch != before
         if moved:
-            self.jumps += 1
             self.renumbered += moved
             log.warning("%d messages are numbered anew: their places were taken by others", moved)
         return moved > 0
+
+    def _refuses_all(self, peer: Membership) -> None:
+        warning = (
+            f"{peer.name} has refused {MAX_JUMPS} times what this node sent, as if another had numbered it before:"
+            " what is owed to it stays in the queue. If it is right about that: kos-edge rekey. Else look at it,"
+            " and start this node anew"
+        )
+        if self.warning != warning:
+            log.error("%s", warning)
+        self.warning = warning
 
     def accused(self, peer: Membership) -> None:
         """The peer takes nothing of this node: two devices sign with its key."""

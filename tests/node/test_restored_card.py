@@ -10,6 +10,7 @@ import pytest
 
 from kos_edge.delivery.position import KEPT_EPOCHS
 from kos_edge.klp.pack import Boundary, Position
+from kos_edge.node.numbering import MAX_JUMPS
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
 
@@ -155,6 +156,27 @@ async def test_it_notices_without_owing_anything(tmp_path: Path) -> None:
         await put_back(edge, copy)
         await edge.start()
         await world.until(lambda: edge.node.numbering.jumps == 1)
+
+
+@in_virtual_time
+async def test_a_hub_that_refuses_every_place_uses_no_epochs_up_and_costs_no_message(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        peer = hub.node.trust.membership
+        assert peer is not None
+        await hub.kill()
+        await edge.publish("air.temperature", 1, 2)
+        outbox = edge.node.writer.store.outbox
+        begun = outbox.epoch >> 32
+        for _ in range(3 * MAX_JUMPS):
+            (owed,) = outbox.owed()
+            await edge.node.numbering.leave_behind(peer, owed.stream)
+        assert (outbox.epoch >> 32) - begun == edge.node.numbering.jumps == MAX_JUMPS
+        assert any("has refused" in text for text in (await edge.operations.status())["warnings"])
+        await hub.start()
+        await world.drained(edge)
+        assert await hub.values() == [1, 2]
 
 
 @pytest.mark.parametrize("starts", [1, 5])
