@@ -28,6 +28,7 @@ from kos_edge.klp.pack import (
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
+from kos_edge.store.owed import Dropped
 from kos_edge.store.packs import Entry
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
@@ -309,18 +310,18 @@ class Publisher:
             for latest in (False, True)
             if (part := [item for item in waiting if item.latest is latest])
         ]
-        jobs = [
-            self._writer.run(
-                partial(self._keep, lane, part, stamp)
-                if part[0].latest
-                else self._append(sealer, lane, part, stamp)
-            )
+        jobs: list[Callable[[Store], Appended | Dropped]] = [
+            partial(self._keep, sealer, lane, part, stamp)
+            if part[0].latest
+            else self._append(sealer, lane, part, stamp)
             for lane, part in parts
         ]
-        results = await asyncio.gather(*jobs, return_exceptions=True)
+        results = await asyncio.gather(*map(self._writer.run, jobs), return_exceptions=True)
         self.commits += 1
         for (_, waiting), result in zip(parts, results, strict=True):
-            if result is None:
+            if isinstance(result, Dropped):
+                self.dropped += result.count
+                buried |= result.streams
                 for item in waiting:
                     self.accepted += item.amount.messages
                     if not item.future.done():
@@ -374,21 +375,25 @@ class Publisher:
             sealer.key, sealer.mesh, lane, messages, first, settle=whole, most=most
         )
 
-    def _keep(self, lane: Lane, waiting: list[_Waiting], stamp: Stamp, store: Store) -> None:
-        """Each is the newest value of its topic now. Where they do not fit, none of them is taken."""
+    def _keep(
+        self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp, store: Store
+    ) -> Dropped:
+        """Each is the newest value of its topic now. Where no room can be made, none of them is taken."""
+        store.database.check_room()
         newest = {item.messages[-1].topic: item for item in waiting}
         sizes = [item.messages[-1].newest().size for item in newest.values()]
         more = Amount(len(newest), sum(sizes))
         for (audience, cls, topic), kept in store.latest:
             if (audience, cls) == lane and topic in newest:
                 more += Amount(-1, -kept.size)
-        limit = store.outbox.limits.whole
-        waits = sum(store.outbox.by_priority.values(), store.latest.amount)
-        if more.messages > 0 and not limit.holds(waits + more):
-            raise limit.full(_WHOLE)
+        dropped = Dropped()
+        if more.messages > 0:
+            priority, beside = lane[1].priority, store.latest.by_priority
+            dropped = store.outbox.make_room(sealer.key, sealer.mesh, priority, more, beside)
         for item in newest.values():
             messages, moment = _based([item], stamp)
             store.latest.keep(lane, messages[-1].newest(), moment)
+        return dropped
 
     async def number_latest(self, wanted: Callable[[str], bool]) -> None:
         """Number and seal the newest values for audiences that are `wanted`: they are about to be sent.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kos_edge.delivery.limits import Amount
 from kos_edge.errors import Invalid
 from kos_edge.klp.message import Prepared, decode_message, prepare
-from kos_edge.klp.pack import Class
+from kos_edge.klp.pack import Class, Priority
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.owed import Appended, Stamp
@@ -63,9 +63,12 @@ class Latest:
         return len(self._kept)
 
     @property
-    def amount(self) -> Amount:
-        """How much waits here."""
-        return Amount(len(self._kept), sum(kept.size for kept in self._kept.values()))
+    def by_priority(self) -> dict[Priority, Amount]:
+        """How much of each priority waits here."""
+        found: dict[Priority, Amount] = {}
+        for (_, cls, _), kept in self._kept.items():
+            found[cls.priority] = found.get(cls.priority, Amount()) + Amount(1, kept.size)
+        return found
 
     def keep(self, lane: tuple[str, Class], message: Prepared, stamp: Stamp) -> None:
         """`message` is the newest value of its topic now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from operator import attrgetter
@@ -30,7 +30,6 @@ from kos_edge.klp.pack import (
     Priority,
     Stream,
     packed,
-    peek,
 )
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.pack import sealed as as_sealed
@@ -39,7 +38,9 @@ from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.graves import Grave, dig, lasts_ms
 from kos_edge.store.owed import (
+    NOTHING,
     Appended,
+    Dropped,
     Owed,
     Stamp,
     Usage,
@@ -47,6 +48,7 @@ from kos_edge.store.owed import (
     adjacent,
     first_after,
     runs,
+    topics_in,
     uptime_since,
     without_expired,
 )
@@ -123,8 +125,8 @@ class Outbox:
             last = first + count - 1
             if row is not None and last > row.settled and not row.spans.covers(first, last):
                 reason = peek_tombstone(self._packs.sealed(ident)).reason if gone else None
-                limited = self.limited is not None and not gone
-                topics = self._topics_in(self._packs.sealed(ident)) if limited else ()
+                counted = self.limited is not None and not gone
+                topics = topics_in(self._packs.sealed(ident), self.limited) if counted else ()
                 self.count_in(row, Waiting(ident, first, last, size, at, ttl, None, topics, reason))
         for packs in self._index.values():  # what was numbered anew has kept its place in the journal
             packs.sort(key=attrgetter("first"))
@@ -156,21 +158,6 @@ class Outbox:
         self._lasting.pop(waiting.id, None)
         for topic, messages, size in waiting.topics:
             self.by_topic[topic].add(-1, -messages, -size)
-
-    def _topics_in(self, raw: bytes) -> tuple[tuple[str, int, int], ...]:
-        """Messages and bytes of each topic in a pack that has a limit of its own."""
-        found: dict[str, tuple[int, int]] = {}
-        pack = peek(raw)
-        for (_, item), slot in zip(pack.messages(), pack.slots, strict=True):
-            if (
-                isinstance(item, Message)
-                and isinstance(slot, bytes)
-                and self.limited
-                and self.limited(item.topic)
-            ):
-                messages, size = found.get(item.topic, (0, 0))
-                found[item.topic] = (messages + 1, size + len(slot))
-        return tuple((topic, messages, size) for topic, (messages, size) in found.items())
 
     # -- appending
 
@@ -215,11 +202,10 @@ class Outbox:
             prev = packer.chain_hash
             sealed.append((number, ttl, as_sealed(packer)))
             number += packer.count
-        victims: dict[Stream, list[Waiting]] = {}
+        dropped = Dropped()
         if not settle:
             arriving = Amount(number - first, sum(len(pack.raw) for *_, pack in sealed))
-            victims = self._make_room(key.kid, cls.priority, arriving)
-        dropped = sum(self.bury(each, packs, Removal.DROPPED, key, mesh) for each, packs in victims.items())
+            dropped = self.make_room(key, mesh, cls.priority, arriving)
         row = self._streams.ensure(stream)
         at = stamp.steady_ms or 0
         entries = []
@@ -228,7 +214,7 @@ class Outbox:
             ident = self._packs.add(row.id, start, count, raw, at=at, age=None, ttl=ttl)
             entries.append(Entry(ident, pack, pack.first, pack.last, at, None))
             if not settle:
-                topics = self._topics_in(raw) if self.limited is not None else ()
+                topics = topics_in(raw, self.limited)
                 last = start + count - 1
                 uptime_ms = None if earlier else stamp.uptime_ms
                 self.count_in(row, Waiting(ident, start, last, len(raw), at, ttl, uptime_ms, topics))
@@ -241,19 +227,31 @@ class Outbox:
         if settle:
             row.settled = row.held
         self._streams.touch(row)
-        return Appended(stream, first, tuple(entries), dropped, frozenset(victims))
+        return Appended(stream, first, tuple(entries), dropped.count, dropped.streams)
 
-    def _make_room(self, kid: bytes, priority: Priority, arriving: Amount) -> dict[Stream, list[Waiting]]:
-        """What of this key has to go so that this fits, by stream. Raises Unavailable."""
+    def make_room(
+        self,
+        key: KeyPair,
+        mesh: bytes,
+        priority: Priority,
+        arriving: Amount,
+        beside: Mapping[Priority, Amount] = NOTHING,
+    ) -> Dropped:
+        """Drop what of this key has to go so that this fits, with `beside` what waits elsewhere. Raises Unavailable."""
         streams = {ident: self._streams.by_id(ident).stream for ident in self._index}
-        lanes = [Lane(s.cls.priority, self._index[ident]) for ident, s in streams.items() if s.source == kid]
+        own = [(ident, s) for ident, s in streams.items() if s.source == key.kid]
+        lanes = [Lane(s.cls.priority, self._index[ident]) for ident, s in own]
+        standing = {
+            each: self.by_priority.get(each, Amount()) + beside.get(each, Amount()) for each in Priority
+        }
         victims: dict[Stream, list[Waiting]] = {}
-        for victim in make_room(self.limits, self.by_priority, lanes, priority, arriving):
+        for victim in make_room(self.limits, standing, lanes, priority, arriving):
             for ident, packs in self._index.items():
                 place = first_after(packs, victim.first - 1)
                 if place < len(packs) and packs[place] is victim:
                     victims.setdefault(streams[ident], []).append(victim)
-        return victims
+        count = sum(self.bury(each, packs, Removal.DROPPED, key, mesh) for each, packs in victims.items())
+        return Dropped(count, frozenset(victims))
 
     def link(self, stream: Stream) -> Boundary | None:
         """What the first pack of `stream` names as before it: the end of the newest epoch of the lane."""

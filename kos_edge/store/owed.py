@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from kos_edge.klp.pack import Message, Stream, peek, remove
+from kos_edge.delivery.limits import Amount
+from kos_edge.klp.pack import Message, Priority, Stream, peek, remove
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.store.packs import Entry
 
@@ -35,6 +37,17 @@ class Appended:
     """Numbers that had to go for it."""
     buried: frozenset[Stream] = frozenset()
     """The streams that these were of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What had to go for something new: so many numbers, of these streams."""
+
+    count: int = 0
+    streams: frozenset[Stream] = frozenset()
+
+
+NOTHING: Mapping[Priority, Amount] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,19 @@ def adjacent(packs: Sequence[Waiting], place: int) -> bool:
 def first_after(packs: Sequence[Waiting], after: int) -> int:
     """The place of the first that ends beyond the number `after`."""
     return bisect_right(packs, after, key=lambda waiting: waiting.last)
+
+
+def topics_in(raw: bytes, limited: Callable[[str], bool] | None) -> tuple[tuple[str, int, int], ...]:
+    """Messages and bytes of each topic in a pack that is `limited` on its own."""
+    if limited is None:
+        return ()
+    found: dict[str, tuple[int, int]] = {}
+    pack = peek(raw)
+    for (_, item), slot in zip(pack.messages(), pack.slots, strict=True):
+        if isinstance(item, Message) and isinstance(slot, bytes) and limited(item.topic):
+            messages, size = found.get(item.topic, (0, 0))
+            found[item.topic] = (messages + 1, size + len(slot))
+    return tuple((topic, messages, size) for topic, (messages, size) in found.items())
 
 
 def without_expired(raw: bytes, age_ms: int) -> bytes:

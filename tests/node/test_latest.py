@@ -111,6 +111,33 @@ async def test_a_value_that_takes_a_place_needs_no_room_and_a_new_topic_does(tmp
 
 
 @in_virtual_time
+async def test_a_new_topic_takes_the_place_of_the_oldest_where_those_may_go(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await edge_of(world, hub, max_messages=3, when_full="drop-oldest")
+        world.isolate(edge)
+        await edge.stop()
+        await edge.start()
+        await edge.publish("air.temperature", 1)
+        await edge.publish("air.temperature", 2)
+        await edge.publish("door.front", 3)
+        await edge.publish("door.back", 4)
+        assert edge.node.publisher.dropped == 1
+        await edge.publish("door.cellar", 5)
+        with pytest.raises(Unavailable, match="the queue is full"):
+            await edge.publish("door.roof", 6)  # newest values are all that waits, and none of them is old
+        world.network.heal()
+        await world.drained(edge)
+        await world.until(lambda: not len(edge.node.writer.store.latest))
+        await world.drained(edge)
+        assert set(await hub.values()) == {3, 4, 5}
+        gone = [line async for line in hub.operations.export() if line["type"] == "tombstone"]
+        assert len(gone) == 1
+        ledger = await world.ledger([edge], hub)
+        assert (ledger.lost, ledger.twice) == (0, 0)
+
+
+@in_virtual_time
 async def test_what_is_for_this_node_itself_is_numbered_at_once(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         hub = await world.hub(topics=RULES)
