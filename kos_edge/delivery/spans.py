@@ -84,8 +84,8 @@ class Spans:
         """Whether `first` to `last` would become part of a run that is there."""
         return self.over(first - 1) is not None or self.over(last + 1) is not None
 
-    def add(self, run: Run) -> None:
-        """Put a run in; what it covers or touches becomes part of it."""
+    def add(self, run: Run) -> Run:
+        """Put a run in; what it covers or touches becomes part of it. The run that this makes."""
         low = self._after(run.first - 1)
         if low and self.runs[low - 1].last >= run.first - 1:
             low -= 1
@@ -96,6 +96,7 @@ class Spans:
         if joined and joined[-1].last > run.last:
             run = replace(run, last=joined[-1].last, hash=joined[-1].hash)
         self.runs[low:high] = [run]
+        return run
 
     def _after(self, number: int) -> int:
         return bisect_right(self.runs, number, key=lambda run: run.first)

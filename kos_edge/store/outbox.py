@@ -454,9 +454,9 @@ class Outbox:
                 continue
             if len(row.spans.runs) >= SETTLED_RUNS and not row.spans.touches(first, last):
                 continue
-            row.spans.add(Run(first, last))
+            whole = row.spans.add(Run(first, last))  # a tombstone that grew on its way is settled in parts
             row.settled = row.spans.held
-            done += self._let_go(row, first - 1, last)
+            done += self._let_go(row, whole.first - 1, whole.last)
         return done
 
     def _let_go(self, row: StreamRow, after: int, last: int) -> list[Waiting]:

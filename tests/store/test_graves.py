@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from kos_edge.delivery.receipts import Settled
 from kos_edge.klp.body import Data
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.message import Reason
@@ -171,3 +173,21 @@ def test_a_tombstone_is_numbered_anew_with_what_is_around_it(source: Source) -> 
     (owed,) = source.store.outbox.owed()
     assert (owed.stream.epoch > old.epoch, owed.first, owed.last) == (True, 1, 10)
     check_chain(source)
+
+
+def test_a_fresh_first_tombstone_that_grew_on_its_way_is_settled_by_the_receipts_for_its_parts(
+    source: Source,
+) -> None:
+    outbox = source.store.outbox
+    for number in range(8):
+        source.append([number], ("edge", Class(fresh=True)))
+    (stream,) = (owed.stream for owed in outbox.owed() if owed.stream.cls.fresh)
+    for victims in (outbox.waiting(stream)[:5], outbox.waiting(stream)[5:]):
+        work = partial(outbox.bury, stream, victims, Reason.DROPPED, source.key, MESH)
+        source.store.database.transact([work])
+    assert [(each.first, each.last) for each in outbox.waiting(stream)] == [(1, 8)]
+    for settled in (Settled(stream, 0, ranges=((6, 8),)), Settled(stream, 5)):
+        assert outbox.waiting(stream)
+        source.store.database.transact([partial(outbox.settle, settled)])
+    assert stream not in [owed.stream for owed in outbox.owed()]
+    assert outbox.tombstones.messages == 0
