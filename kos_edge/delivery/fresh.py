@@ -121,9 +121,7 @@ class FreshLane:
             self.floor = max(self.floor, epoch)
 
     def _room(self, spans: Spans, first: int, last: int) -> Verdict:
-        if len(spans.runs) < MAX_RANGES or spans.gaps(first, last) != [(first, last)]:
-            return Verdict.NEXT
-        return Verdict.NEXT if spans.touches(first, last) else Verdict.NOT_NOW
+        return Verdict.NOT_NOW if len(spans.runs) >= MAX_RANGES and spans.apart(first, last) else Verdict.NEXT
 
     def _fits(self, epoch: int, spans: Spans, run: Run) -> bool:
         """Whether its neighbours, as far as they are held, say the same."""

@@ -80,9 +80,9 @@ class Spans:
             found.append((start, last))
         return found
 
-    def touches(self, first: int, last: int) -> bool:
-        """Whether `first` to `last` would become part of a run that is there."""
-        return self.over(first - 1) is not None or self.over(last + 1) is not None
+    def apart(self, first: int, last: int) -> bool:
+        """Whether `first` to `last` would be one run more: no other has some of it, or stands right beside it."""
+        return self.gaps(first - 1, last + 1) == [(first - 1, last + 1)]
 
     def add(self, run: Run) -> Run:
         """Put a run in; what it covers or touches becomes part of it. The run that this makes."""

@@ -59,7 +59,9 @@ __all__ = ["Appended", "Outbox", "Owed", "Stamp", "Usage", "Waiting"]
 
 _EPOCH_KEY = "epoch"
 _RANDOM_BITS = 32
-SETTLED_RUNS = 256  # of one fresh-first stream; each receiver names 64 at most
+SETTLED_RUNS = (
+    256  # of one fresh-first stream; each receiver names 64 at most, so it takes five to reach that
+)
 GONE = 256  # packs remembered after a receipt has let them go
 
 
@@ -452,8 +454,8 @@ class Outbox:
             last = min(last, row.held)
             if first > last or row.spans.covers(first, last):
                 continue
-            if len(row.spans.runs) >= SETTLED_RUNS and not row.spans.touches(first, last):
-                continue
+            if len(row.spans.runs) >= SETTLED_RUNS and row.spans.apart(first, last):
+                continue  # it stays owed until its gap is filled: receipts are cumulative, and say it again
             whole = row.spans.add(Run(first, last))  # a tombstone that grew on its way is settled in parts
             row.settled = row.spans.held
             done += self._let_go(row, whole.first - 1, whole.last)

@@ -34,7 +34,7 @@ def test_gaps_and_cover_are_what_is_missing_and_there(
     gaps = spans.gaps(first, first + more)
     assert {n for start, end in gaps for n in range(start, end + 1)} == asked - numbers
     assert spans.covers(first, first + more) == (asked <= numbers)
-    assert spans.touches(first, first + more) == bool({first - 1, first + more + 1} & numbers)
+    assert spans.apart(first, first + more) == numbers.isdisjoint(range(first - 1, first + more + 2))
 
 
 def test_a_run_keeps_what_its_ends_are_named_by() -> None:

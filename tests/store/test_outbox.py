@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from kos_edge.delivery.receipts import Settled
 from kos_edge.klp.body import Data
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Boundary, Class, Message, unseal
-from kos_edge.store.outbox import Stamp
+from kos_edge.store.outbox import SETTLED_RUNS, Stamp
 from kos_edge.store.store import Store
 from tests.delivery.world import MESH, Source
 
@@ -79,3 +80,27 @@ def test_a_message_that_has_outlived_its_ttl_leaves_its_place_in_a_pack_that_ver
     )
     assert [type(item).__name__ for _, item in fresh.messages()] == ["Message", "Message"]
     assert [type(item).__name__ for _, item in old.messages()] == ["Removed", "Message"]
+
+
+def settle(source: Source, settled: Settled) -> None:
+    source.store.database.transact([lambda: source.store.outbox.settle(settled)])
+
+
+def test_however_scattered_what_is_settled_it_is_bounded_and_nothing_stays_owed(source: Source) -> None:
+    lane, most = ("hub", Class(fresh=True)), 4 * SETTLED_RUNS
+    messages = [Message("air.temperature", Data(value)) for value in range(most)]
+    outbox, stamp = source.store.outbox, Stamp(1000, None, None)
+    source.store.database.transact(
+        [lambda: outbox.append(source.key, MESH, lane, messages, stamp, settle=False, most=1)]
+    )
+    (owed,) = source.store.outbox.owed()
+    row = source.store.streams.find(owed.stream)
+    assert row is not None
+    settle(source, Settled(owed.stream, 0, ranges=tuple((number, number) for number in range(2, most, 2))))
+    assert len(row.spans.runs) == SETTLED_RUNS
+    assert len(outbox.waiting(owed.stream)) == most - SETTLED_RUNS, "the rest is owed as before"
+    settle(source, Settled(owed.stream, 0, ranges=((3, most),)))
+    assert [waiting.last for waiting in source.store.outbox.waiting(owed.stream)] == [1]
+    settle(source, Settled(owed.stream, most))
+    assert source.store.outbox.owed() == []
+    assert row.spans.ranges == ()
