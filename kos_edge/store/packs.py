@@ -34,11 +34,21 @@ class Entry:
 
 
 class Packs:
-    """Every pack that this node made or received; `bytes` is their size together, `last_id` the newest."""
+    """Every pack that this node made or received; `bytes` is their size together, `last_id` the newest's.
 
-    def __init__(self, database: Database, prove: Callable[[Sealed], bool] = lambda sealed: True) -> None:
+    No id is given twice, for readers go by them: `above` says up to where readers may have come already.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        prove: Callable[[Sealed], bool] = lambda sealed: True,
+        *,
+        above: int = 0,
+    ) -> None:
         self._database = database
         self._prove = prove
+        self._above = above
         self.bytes = 0
         self.count = 0
         self.last_id = 0
@@ -47,7 +57,8 @@ class Packs:
 
     def load(self) -> None:
         """Count again from the file."""
-        self.bytes, self.count, self.last_id = self._database.execute(sql.PACK_TOTALS).fetchone()
+        self.bytes, self.count, last = self._database.execute(sql.PACK_TOTALS).fetchone()
+        self.last_id = max(last, self._above)
 
     def add(
         self,
@@ -62,11 +73,9 @@ class Packs:
         late: bool = False,
     ) -> int:
         """Append one pack; inside a transaction. Its id comes back."""
-        cursor = self._database.execute(
-            sql.PACK_ADD, (stream, first, count, at, age, ttl, late or None, sealed)
-        )
-        assert cursor.lastrowid is not None
-        self.last_id = cursor.lastrowid
+        values = (self.last_id + 1, stream, first, count, at, age, ttl, late or None, sealed)
+        self._database.execute(sql.PACK_PUT, values)
+        self.last_id += 1
         self.bytes += len(sealed)
         self.count += 1
         return self.last_id

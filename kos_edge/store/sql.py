@@ -110,9 +110,6 @@ STREAM_POSITION = (
     " ranges = ? WHERE id = ?"
 )
 
-PACK_ADD = (
-    "INSERT INTO pack (stream, first, count, at, age, ttl, late, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
 PACK_PUT = "INSERT INTO pack (id, stream, first, count, at, age, ttl, late, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 PACK_AFTER = (
     "SELECT id, stream, first, count, at, age, late, sealed FROM pack WHERE id > ? ORDER BY id LIMIT ?"
@@ -135,7 +132,10 @@ PACK_REPLACE = "UPDATE pack SET first = ?, count = ?, ttl = NULL, sealed = ? WHE
 PACK_TOMBSTONES = "SELECT count, sealed FROM pack WHERE substr(sealed, 1, 1) = x'84'"
 PACK_DELETE = "DELETE FROM pack WHERE id = ?"
 PACK_RESEAL = "UPDATE pack SET stream = ?, first = ?, count = ?, sealed = ? WHERE id = ?"
-PACK_TOTALS = "SELECT coalesce(sum(length(sealed)), 0), count(*), coalesce(max(id), 0) FROM pack"
+PACK_TOTALS = (
+    "SELECT coalesce(sum(length(sealed)), 0), count(*),"
+    " max(coalesce(max(id), 0), coalesce((SELECT max(pack) FROM cursor), 0)) FROM pack"
+)
 
 AHEAD_ADD = "INSERT OR IGNORE INTO ahead (stream, first, count, age, sealed) VALUES (?, ?, ?, ?, ?)"
 AHEAD_ALL = "SELECT stream, first, count, length(sealed), substr(sealed, 1, 1) = x'84' FROM ahead"

@@ -46,11 +46,11 @@ class Store:
             salvage(path, self._rescue)
             self._open()
 
-    def _open(self) -> None:
+    def _open(self, *, above: int = 0) -> None:
         self.database = Database(self._path)
         try:
             self.streams = Streams(self.database)
-            self.packs = Packs(self.database, lambda sealed: self.prove(sealed))
+            self.packs = Packs(self.database, lambda sealed: self.prove(sealed), above=above)
             self.outbox = Outbox(self.database, self.streams, self.packs)
             self.journal = Journal(self.database, self.streams, self.packs)
             self.records = Records(self.database)
@@ -76,11 +76,11 @@ class Store:
         """
         if self._rescue is None or not isinstance(self._path, Path):
             return False
-        epoch = self.outbox.epoch
+        epoch, last_id = self.outbox.epoch, self.packs.last_id
         with contextlib.suppress(sqlite3.Error):
             self.database.close()
         salvage(self._path, self._rescue)
-        self._open()
+        self._open(above=last_id)  # readers that run have come so far
         self.equip(self)
         self.outbox.load(self._own)
         if epoch:

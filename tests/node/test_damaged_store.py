@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from kos_edge.agents.port import Delivery
+from kos_edge.klp.body import Data
 from kos_edge.node.rekey import rekey
 from kos_edge.store import sql
 from kos_edge.testing import in_virtual_time
@@ -97,3 +100,39 @@ async def test_what_an_earlier_key_has_signed_is_proven_too(tmp_path: Path, star
         kept = {int(body.split()[0]) for body in bodies}
         assert {1, 2, 3, 19} <= kept
         assert len(bodies) == len(kept) >= 15
+
+
+@in_virtual_time
+async def test_a_reader_that_is_up_to_date_hears_all_that_comes_after_a_salvage_has_lost_the_newest(
+    tmp_path: Path,
+) -> None:
+    heard: list[object] = []
+
+    async def hear(delivery: Delivery) -> None:
+        assert isinstance(delivery.payload, Data)
+        heard.append(delivery.payload.value())
+
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        for number in range(10):
+            await edge.publish("note", f"{number} ".ljust(400, "x"))
+        await world.drained(edge)
+        await hub.stop()
+        file = hub.state / "kos.db"
+        data = bytearray(file.read_bytes())
+        for word in (b"8 xxxx", b"9 xxxx"):
+            data[data.index(word) + 100] ^= 1
+        file.write_bytes(data)
+        await hub.start()
+        reader = asyncio.create_task(hub.node.feed.subscribe("note", hear, name="reader").run())
+        await asyncio.sleep(1)
+        bodies = [m["body"] async for m in hub.operations.export(topic="note")]  # it shows now
+        assert len(bodies) == 8
+        await world.until(lambda: edge.linked(hub))
+        for number in range(5):
+            await edge.publish("note", number)
+        await world.drained(edge)
+        await asyncio.sleep(1)
+        reader.cancel()
+        assert heard == list(range(5))
