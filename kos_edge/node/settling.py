@@ -18,6 +18,7 @@ from kos_edge.klp.pack import Message, Position, Stream, encode_message, peek
 from kos_edge.klp.tombstone import is_tombstone
 from kos_edge.node.publisher import Newest
 from kos_edge.node.uptime import Uptime
+from kos_edge.store.database import Damaged
 from kos_edge.store.outbox import Waiting
 from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
@@ -158,9 +159,8 @@ class Settling:
             return False
         try:
             message = peek(pack).message(seq)
-        except Invalid as error:  # damaged in our own store: it must not keep the rest from being settled
-            log.warning("%s was refused and cannot be read: %s", position, error)
-            return False
+        except Invalid as error:  # a salvage counts it, and the rest is settled then
+            raise Damaged(f"{position} was refused and is damaged: {error.message}") from error
         if not isinstance(message, Message):
             return False
         name = Reason(reason).name.lower() if reason in list(Reason) else str(reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -13,10 +12,9 @@ from kos_edge.klp.message import Message, Reason, Removed
 from kos_edge.klp.pack import peek
 from kos_edge.klp.sealed import peek_sealed
 from kos_edge.klp.tombstone import bury
+from kos_edge.store.database import Damaged
 from kos_edge.store.owed import Waiting
 from kos_edge.store.streams import StreamRow
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,8 @@ def dig(
     sealed: Callable[[int], bytes],
     key: KeyPair,
     mesh: bytes,
-) -> Grave | None:
-    """The tombstone for `packs[start:end]`; None where what it has to name as before or after it is not readable."""
+) -> Grave:
+    """The tombstone for `packs[start:end]`. Raises Damaged where what it has to name as before or after it is."""
     try:
         begin = peek_sealed(sealed(packs[start].id))
         last = packs[end - 1].last
@@ -54,17 +52,19 @@ def dig(
             row.stream, begin.first, count, reason, prev=begin.prev, chain_hash=chain_hash, key=key, mesh=mesh
         )
     except Invalid as error:
-        log.warning("a pack that should go is damaged and stays: %s", error)
-        return None
+        raise Damaged(f"a pack that should go is damaged: {error.message}") from error
     return Grave(begin.first, count, raw)
 
 
 def lasts_ms(raw: bytes) -> float:
-    """The age in ms at which every message of a pack has outlived its ttl; infinite where one has none."""
+    """The age in ms at which every message of a pack has outlived its ttl; infinite where one has none.
+
+    Raises Damaged.
+    """
     try:
         items = [item for _, item in peek(raw).messages()]
-    except Invalid:  # damaged: nobody knows what was in it
-        return inf
+    except Invalid as error:
+        raise Damaged(f"a pack that may have expired is damaged: {error.message}") from error
     left = [item for item in items if not isinstance(item, Removed)]
     return max(
         (

@@ -41,17 +41,21 @@ class Latest:
         self._kept: dict[Key, Kept] = {}
         self._sent: dict[Key, Appended] = {}
         self.replaced = 0
+        self.unreadable = 0
+        """Values that were accepted and are damaged: the next one of their topic takes their place."""
         self.load()
 
     def load(self) -> None:
         """Read everything again from the file."""
         self._kept.clear()
         self._sent.clear()
+        self.unreadable = 0
         for audience, code, topic, uptime, wall, uncertainty, raw in self._database.execute(sql.LATEST_ALL):
             try:
                 message = prepare(decode_message(bytes(raw), (topic,)))
                 key = (audience, Class.from_code(code), topic)
-            except Invalid as error:  # damaged: the next value of its topic takes its place
+            except Invalid as error:
+                self.unreadable += 1
                 log.warning("the newest value of a topic cannot be read: %s", error)
                 continue
             self._kept[key] = Kept(message, Stamp(uptime, wall, uncertainty), len(raw), earlier=True)

@@ -286,8 +286,8 @@ class Outbox:
     ) -> int:
         """Put tombstones in the place of these packs; inside a transaction. How many numbers are gone now.
 
-        One for each run of numbers; it merges with those beside it that have the same reason, signed anew. A run
-        that cannot be read any more is left as it is, and what an earlier key has signed: only that could bury it.
+        One for each run of numbers; it merges with those beside it that have the same reason, signed anew. What an
+        earlier key has signed is left as it is: only that could bury it. Raises Damaged at a run that cannot be read.
         """
         row = self._streams.find(stream)
         if row is None or stream.source != key.kid:
@@ -300,9 +300,8 @@ class Outbox:
             if start and packs[start - 1].gone is reason and adjacent(packs, start):
                 start -= 1
             grave = dig(row, packs, start, end, reason, self._packs.sealed, key, mesh)
-            if grave is not None:
-                buried += sum(each.count for each in packs[start:end] if each.gone is None)
-                self._lay(row, packs, start, end, reason, grave)
+            buried += sum(each.count for each in packs[start:end] if each.gone is None)
+            self._lay(row, packs, start, end, reason, grave)
         return buried
 
     def _lay(

@@ -95,6 +95,10 @@ class Store:
             aside = self._path.with_name(self._salvaged.aside)
             if aside.exists():
                 found.append(f"{self._salvaged.text}; delete it when it is not needed any more")
+        if unreadable := self.latest.unreadable:
+            found.append(
+                f"{unreadable:,} newest values of topics are damaged, until the next ones take their places"
+            )
         return found
 
     def _reload(self) -> None:

@@ -14,6 +14,7 @@ from kos_edge.errors import Invalid
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Message, Stream, peek, seal
 from kos_edge.klp.tombstone import bury, is_tombstone, peek_tombstone
+from kos_edge.store.database import Damaged
 from kos_edge.store.outbox import Waiting
 from kos_edge.store.store import Store
 from kos_edge.store.streams import StreamRow
@@ -53,9 +54,10 @@ def forget_ends(store: Store, stream: Stream) -> None:
 def renumber(store: Store, key: KeyPair, mesh: bytes, streams: Iterable[Stream]) -> int:
     """Number and seal anew what is owed of `streams`, in the open epoch; how many messages that were.
 
-    Each keeps its place in the order of the journal, its age and its time. What cannot be read stays as it is.
+    Each keeps its place in the order of the journal, its age and its time. Raises Damaged, when the rest is done,
+    where something cannot be read: that stays as it is.
     """
-    count = 0
+    count = damaged = 0
     for stream in streams:
         row = store.streams.find(stream)
         if row is None:
@@ -67,10 +69,13 @@ def renumber(store: Store, key: KeyPair, mesh: bytes, streams: Iterable[Stream])
                 count += _seal_again(store, row, waiting, key, mesh)
             except Invalid:
                 readable = False
+                damaged += 1
                 store.outbox.count_in(row, waiting)
             if readable:
                 row.settled = max(row.settled, waiting.last)
         store.streams.touch(row)
+    if damaged:
+        raise Damaged(f"{damaged} packs that should get other numbers are damaged")
     return count
 
 

@@ -10,6 +10,7 @@ import pytest
 from kos_edge.agents.port import Delivery
 from kos_edge.klp.body import Data
 from kos_edge.node.rekey import rekey
+from kos_edge.node.sections import QueueSection
 from kos_edge.store import sql
 from kos_edge.testing import in_virtual_time
 from tests.node.world import World
@@ -70,6 +71,29 @@ async def test_damage_that_shows_while_it_runs_stops_nothing(tmp_path: Path) -> 
         assert [int(body.split()[0]) for body in bodies] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
         await edge.publish("note", "new")
         await world.drained(edge)
+
+
+@in_virtual_time
+async def test_a_damaged_message_that_should_be_dropped_is_told_and_the_new_one_taken(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge", queue=QueueSection(max_messages=10, when_full="drop-oldest"))
+        world.isolate(edge)
+        for number in range(10):
+            await edge.publish("note", f"{number} ".ljust(400, "x"))
+        await edge.stop()
+        file = edge.state / "kos.db"
+        data = bytearray(file.read_bytes())
+        data[data.index(b"0 xxxx") + 100] ^= 1
+        file.write_bytes(data)
+        await edge.start()
+        await edge.publish("note", "new")
+        assert any("the store was damaged" in text for text in (await edge.operations.status())["warnings"])
+        assert edge.node.writer.store.outbox.usage.messages == 10
+        world.network.heal()
+        await world.drained(edge)
+        bodies = [m["body"] async for m in hub.operations.export(topic="note") if isinstance(m["body"], str)]
+        assert [body.split()[0] for body in bodies] == [*"123456789", "new"]
 
 
 @in_virtual_time

@@ -13,6 +13,7 @@ from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.message import Reason
 from kos_edge.klp.pack import Boundary, Class, Message, Pack
 from kos_edge.klp.tombstone import Tombstone, unseal_tombstone
+from kos_edge.store.database import Damaged
 from kos_edge.store.outbox import Stamp
 from kos_edge.store.store import Store
 from kos_edge.store.takeover import renumber
@@ -129,6 +130,27 @@ def test_a_damaged_pack_in_a_run_does_not_keep_the_chain_from_going_on(source: S
     bury(source, range(3, 6))
     assert shape(source)[2] == (3, 5, "D")
     check_chain(source)
+
+
+@pytest.mark.parametrize("number", [3, 6])
+def test_a_damaged_pack_that_should_go_is_told_and_nothing_has_changed(source: Source, number: int) -> None:
+    ident = source.store.packs.read(0)[number - 1].id
+    source.store.database.execute("UPDATE pack SET sealed = x'8200' WHERE id = ?", (ident,))
+    before = (source.store.outbox.usage.messages, source.store.packs.count)
+    with pytest.raises(Damaged):
+        bury(source, range(3, 6))
+    assert (source.store.outbox.usage.messages, source.store.packs.count) == before
+
+
+def test_a_damaged_pack_that_may_have_expired_is_told(source: Source) -> None:
+    message, outbox = Message("a", Data(1), ttl_s=5), source.store.outbox
+    append = partial(outbox.append, source.key, MESH, LANE, [message], Stamp(0, None, None), settle=False)
+    source.store.database.transact([append])
+    source.store.database.execute(
+        "UPDATE pack SET sealed = x'8200' WHERE id = ?", (source.store.packs.last_id,)
+    )
+    with pytest.raises(Damaged):
+        outbox.expired(Stamp(9_000, None, None))
 
 
 def test_whole_packs_expire_by_the_age_that_is_known(source: Source) -> None:

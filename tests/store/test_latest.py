@@ -77,3 +77,18 @@ def test_one_that_was_sent_holds_back_the_next_of_its_topic_until_it_is_settled(
     settled[0] = True
     assert sorted(due()) == ["a", "b"]
     assert store.latest.due(lambda audience: audience == "all", lambda _: True) == []
+
+
+def test_a_damaged_value_is_counted_and_told_until_the_next_one_takes_its_place(store: Store) -> None:
+    keep(store, "a", 1)
+    keep(store, "b", 2)
+    store.database.transact(
+        [lambda: store.database.execute("UPDATE latest SET message = x'ff' WHERE topic = 'a'")]
+    )
+    again = Store(store.database.path)
+    assert (list(waits(again)), again.latest.unreadable) == (["b"], 1)
+    assert any("1 newest values" in text for text in again.troubles())
+    keep(again, "a", 3)
+    again.latest.load()
+    assert (again.latest.unreadable, again.troubles()) == (0, [])
+    again.close()
