@@ -284,6 +284,22 @@ class Agent:
         """What became of an earlier call, for a day, by its id. One that has not run by then never will."""
         return self._on_loop("ask").ask(id, timeout_s=seconds(timeout))
 
+    def secret(self, name: str) -> str:
+        """A password or token of this node's vault, as text. Ask for it where it is used, and keep it nowhere else.
+
+        Works in every function, also in resources. Raises Refused where the configuration does not give it to this
+        agent (`[secret."mqtt.password"] agents = ["bridge"]`), Invalid where there is none of that name or it is no
+        text (see `secret_bytes`), Unavailable where the vault is shut.
+        """
+        try:
+            return self.secret_bytes(name).decode()
+        except UnicodeDecodeError:
+            raise Invalid(f"the secret {name!r} is no text", hint="agent.secret_bytes") from None
+
+    def secret_bytes(self, name: str) -> bytes:
+        """The same as bytes: a key, a certificate."""
+        return self.ground().secret(name)
+
     def run(self, state: Path | str | None = None) -> None:
         """Run this agent in a node of its own until interrupted; `state` is the node's state directory.
 

@@ -79,6 +79,14 @@ class Bus(Protocol):
         """This node's name in the mesh."""
         ...
 
+    def secret(self, agent: str, name: str) -> bytes:
+        """A secret of this node's vault, for the agent of that name.
+
+        Raises Refused where the configuration does not give it to this agent, Invalid for a bad name or where the vault
+        has none of that name, Unavailable where the vault is shut.
+        """
+        ...
+
     def audience(self, node: str | None) -> str | None:
         """The audience that reaches the member named `node` (None: the hub); None when that is this node.
 

@@ -128,6 +128,10 @@ class Runtime:
         """`Agent.ask`."""
         return self._calls.ask(id, timeout_s=timeout_s)
 
+    def secret(self, name: str) -> bytes:
+        """`Agent.secret`."""
+        return self._bus.secret(self.agent.name, name)
+
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """`Agent.sync`."""
         return self._worker.wait_for(work)

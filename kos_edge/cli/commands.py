@@ -16,6 +16,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("setup:run", "Run the node, with agents."),
         "stop": ("setup:stop", "Stop the running daemon."),
         "config": ("config:config", "Check, show or explain the configuration."),
+        "vault": ("vault:vault", "Passwords and keys that agents need."),
         "demo": ("setup:demo", "Watch three nodes lose nothing while links and processes die."),
     },
     "Members": {

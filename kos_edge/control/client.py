@@ -29,8 +29,12 @@ from kos_edge.control.reports import (
     RejectReport,
     RetryReport,
     RevokeReport,
+    SecretValue,
     StatusReport,
     StopReport,
+    VaultExport,
+    VaultImport,
+    VaultReport,
 )
 from kos_edge.control.wire import ANSWER_LIMIT, REQUEST_LIMIT, decode, encode, error_from
 from kos_edge.errors import Invalid, Misuse, Refused, Unavailable, Unknown
@@ -113,6 +117,43 @@ class Client:
         self, *, topic: str = "#", since: float | None = None, until: float | None = None
     ) -> AsyncGenerator[Delivered, None]:
         return self._stream("export", topic=topic, since=since, until=until)
+
+    async def vault_list(self, *, passphrase: str | None = None) -> VaultReport:
+        return cast(VaultReport, await self._ask("vault_list", passphrase=passphrase))
+
+    async def vault_put(self, *, name: str, base64: str, passphrase: str | None = None) -> VaultReport:
+        answer = await self._ask("vault_put", name=name, base64=base64, passphrase=passphrase)
+        return cast(VaultReport, answer)
+
+    async def vault_get(self, *, name: str, passphrase: str | None = None) -> SecretValue:
+        return cast(SecretValue, await self._ask("vault_get", name=name, passphrase=passphrase))
+
+    async def vault_remove(self, *, name: str, passphrase: str | None = None) -> VaultReport:
+        return cast(VaultReport, await self._ask("vault_remove", name=name, passphrase=passphrase))
+
+    async def vault_verify(self, *, passphrase: str | None = None) -> VaultReport:
+        return cast(VaultReport, await self._ask("vault_verify", passphrase=passphrase))
+
+    async def vault_rotate(
+        self, *, lock: str | None = None, passphrase: str | None = None, new_passphrase: str | None = None
+    ) -> VaultReport:
+        given = {"lock": lock, "passphrase": passphrase, "new_passphrase": new_passphrase}
+        return cast(VaultReport, await self._ask("vault_rotate", **given))
+
+    async def vault_export(self, *, new_passphrase: str, passphrase: str | None = None) -> VaultExport:
+        given = {"new_passphrase": new_passphrase, "passphrase": passphrase}
+        return cast(VaultExport, await self._ask("vault_export", **given))
+
+    async def vault_import(
+        self, *, base64: str, its_passphrase: str, replace: bool = False, passphrase: str | None = None
+    ) -> VaultImport:
+        given = {
+            "base64": base64,
+            "its_passphrase": its_passphrase,
+            "replace": replace,
+            "passphrase": passphrase,
+        }
+        return cast(VaultImport, await self._ask("vault_import", **given))
 
     async def stop(self) -> StopReport:
         return cast(StopReport, await self._ask("stop"))

@@ -38,12 +38,64 @@ from kos_edge.control.reports import (
     RejectReport,
     RetryReport,
     RevokeReport,
+    SecretValue,
     StatusReport,
     StopReport,
+    VaultExport,
+    VaultImport,
+    VaultReport,
 )
 
 
-class Operations(Protocol):
+class VaultOperations(Protocol):
+    """What may be asked of a node's vault. All of it works without a daemon.
+
+    `passphrase` opens a vault that opens with one and is shut; a daemon then keeps it open. `Unavailable` where there
+    is no vault or its key is not at hand, `Refused` for a key or passphrase that does not open it, `Invalid` for
+    damage.
+    """
+
+    async def vault_list(self, *, passphrase: str | None = None) -> VaultReport:
+        """The secrets by name."""
+        ...
+
+    async def vault_put(self, *, name: str, base64: str, passphrase: str | None = None) -> VaultReport:
+        """Set a secret, on disk when this returns; the first one makes the vault.
+
+        Under systemd's credential where there is one, else under the passphrase, else under a key file that is made.
+        """
+        ...
+
+    async def vault_get(self, *, name: str, passphrase: str | None = None) -> SecretValue:
+        """One secret."""
+        ...
+
+    async def vault_remove(self, *, name: str, passphrase: str | None = None) -> VaultReport:
+        """Forget a secret."""
+        ...
+
+    async def vault_verify(self, *, passphrase: str | None = None) -> VaultReport:
+        """Read the vault anew from the disk and check every secret."""
+        ...
+
+    async def vault_rotate(
+        self, *, lock: str | None = None, passphrase: str | None = None, new_passphrase: str | None = None
+    ) -> VaultReport:
+        """New keys for all of it; `lock` (file, credential, passphrase) changes what opens it."""
+        ...
+
+    async def vault_export(self, *, new_passphrase: str, passphrase: str | None = None) -> VaultExport:
+        """All secrets in a vault under another passphrase."""
+        ...
+
+    async def vault_import(
+        self, *, base64: str, its_passphrase: str, replace: bool = False, passphrase: str | None = None
+    ) -> VaultImport:
+        """Take over the secrets of an exported vault; one that differs from ours only with `replace`."""
+        ...
+
+
+class Operations(VaultOperations, Protocol):
     """Everything that a person or a tool may ask of a node. All parameters are given by keyword."""
 
     # --- looking ---
@@ -177,7 +229,8 @@ class Verb:
 
 
 def _verbs() -> Mapping[str, Verb]:
-    methods = {name: member for name, member in vars(Operations).items() if name[0] != "_"}
+    members = {**vars(VaultOperations), **vars(Operations)}
+    methods = {name: member for name, member in members.items() if name[0] != "_"}
     return {name: _verb(name, member) for name, member in methods.items() if inspect.isfunction(member)}
 
 

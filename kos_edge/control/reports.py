@@ -364,3 +364,41 @@ class StopReport(TypedDict):
     """The daemon that is going down."""
 
     pid: int
+
+
+class SecretReport(TypedDict):
+    """A secret of the vault, without what it is. `agents`: who may ask for it, as the configuration has it."""
+
+    name: str
+    bytes: int
+    changed_at: str | None
+    agents: list[str]
+
+
+class VaultReport(TypedDict):
+    """The vault. `lock` is what opens it; `trouble` what is wrong with the newest generation of its file."""
+
+    lock: Literal["file", "credential", "passphrase"]
+    changes: int
+    secrets: list[SecretReport]
+    trouble: str | None
+
+
+class SecretValue(TypedDict):
+    """A secret itself, in base64 (RFC 4648), for it may be any bytes."""
+
+    name: str
+    base64: str
+
+
+class VaultExport(TypedDict):
+    """A vault under a passphrase, the bytes of its file in base64."""
+
+    secrets: int
+    base64: str
+
+
+class VaultImport(TypedDict):
+    """What became of each secret of an imported vault, by name."""
+
+    outcome: dict[str, str]

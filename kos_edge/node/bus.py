@@ -21,6 +21,7 @@ from kos_edge.node.sections import TopicSettings
 from kos_edge.node.settling import Settling
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
+from kos_edge.node.vaulting import NodeVault
 from kos_edge.store.writer import Writer
 
 CALL_CLASS = Class(Priority.HIGH)
@@ -66,6 +67,7 @@ class NodeBus:
         feed: Feed,
         settling: Settling,
         writer: Writer,
+        vault: NodeVault,
     ) -> None:
         self._clock = clock
         self._uptime = uptime
@@ -74,6 +76,7 @@ class NodeBus:
         self._feed = feed
         self._settling = settling
         self._writer = writer
+        self._vault = vault
         self._ends: OrderedDict[str, int] = OrderedDict()
 
     @property
@@ -85,6 +88,10 @@ class NodeBus:
     def node_name(self) -> str:
         """This node's name in the mesh."""
         return self._trust.name
+
+    def secret(self, agent: str, name: str) -> bytes:
+        """A secret that the configuration gives to this agent."""
+        return self._vault.for_agent(agent, name)
 
     def audience(self, node: str | None) -> str | None:
         """The audience that reaches the member named `node`; None when that is this node."""

@@ -23,11 +23,14 @@ from kos_edge.node.sections import (
     NetworkSection,
     NodeSection,
     QueueSection,
+    SecretSettings,
     TopicSettings,
+    VaultSection,
 )
 from kos_edge.node.settings import Place, example_fields, key_of, nearest, read_fields, shown_fields
 from kos_edge.node.statedir import CONFIG_NAME
 from kos_edge.node.toml_lines import TomlLines
+from kos_edge.vault.vault import check_name
 
 CONFIG_LIMIT = 1 << 20
 """Bytes of a configuration file; a larger one is something else."""
@@ -39,6 +42,7 @@ _SECTIONS: dict[str, type] = {
     "journal": JournalSection,
     "admission": AdmissionSection,
     "log": LogSection,
+    "vault": VaultSection,
 }
 
 
@@ -89,6 +93,9 @@ class Config:
     journal: JournalSection = field(default_factory=JournalSection)
     admission: AdmissionSection = field(default_factory=AdmissionSection)
     log: LogSection = field(default_factory=LogSection)
+    vault: VaultSection = field(default_factory=VaultSection)
+    secrets: Mapping[str, SecretSettings] = field(default_factory=dict)
+    """Who gets which secret, by its name."""
     topics: tuple[TopicRule, ...] = ()
     """The topic tables, the most special first."""
     trouble: str | None = None
@@ -132,20 +139,25 @@ def parse_config(data: bytes, *, file: str = CONFIG_NAME) -> Config:
     wrong: list[Place] = []
     sections: dict[str, Any] = {}
     topics: list[TopicRule] = []
+    secrets: dict[str, SecretSettings] = {}
     for name, part in table.items():
-        if name != "topic" and name not in _SECTIONS:
-            hint = nearest(name, [*_SECTIONS, "topic"])
+        if name not in ("topic", "secret") and name not in _SECTIONS:
+            hint = nearest(name, [*_SECTIONS, "secret", "topic"])
             wrong.append(Place(lines.line(name), f"there is no table [{name}]", hint))
         elif not isinstance(part, dict):
             wrong.append(Place(lines.line(name), f"{name} must be a table: [{name}]"))
         elif name == "topic":
             topics = _topics(part, lines, wrong)
+        elif name == "secret":
+            secrets = _secrets(part, lines, wrong)
         else:
             values = read_fields(_SECTIONS[name], part, f"[{name}]", partial(lines.line, name), wrong)
             sections[name] = _SECTIONS[name](**values)
     if wrong:
         raise BadConfiguration(file, sorted(wrong, key=lambda place: place.line or 0))
-    return Config(**sections, topics=tuple(sorted(topics, key=lambda rule: rule.weight, reverse=True)))
+    return Config(
+        **sections, secrets=secrets, topics=tuple(sorted(topics, key=lambda rule: rule.weight, reverse=True))
+    )
 
 
 def where(file: str, place: Place) -> str:
@@ -156,6 +168,7 @@ def where(file: str, place: Place) -> str:
 def shown_config(config: Config) -> dict[str, Any]:
     """The effective configuration as TOML and JSON would have it; what has no value is null."""
     tables = {name: shown_fields(getattr(config, name)) for name in _SECTIONS}
+    tables["secret"] = {name: shown_fields(each) for name, each in config.secrets.items()}
     return {**tables, "topic": {rule.filter: rule.shown() for rule in config.topics}}
 
 
@@ -169,6 +182,9 @@ def example_config() -> str:
     for name, form in _SECTIONS.items():
         lines += [f"# {_summary(form)}", f"[{name}]", *example_fields(form)]
     lines += [
+        f"# {_summary(SecretSettings)}",
+        '[secret."mqtt.password"]',
+        *example_fields(SecretSettings),
         f"# {_summary(TopicSettings)}",
         "# The name is a filter: * is any one segment, # any number of them. Each key comes from the most",
         '# special table that matches and sets it: "air.temperature", then "air.*", then "air.#", then "#".',
@@ -191,6 +207,24 @@ def _toml(data: bytes, file: str) -> tuple[str, dict[str, Any]]:
         message = re.sub(r" \(at .*\)$", "", str(error))
         place = Place(at, f"is no TOML: {message}", "kos-edge config example shows a whole file")
         raise BadConfiguration(file, [place]) from None
+
+
+def _secrets(tables: dict[str, Any], lines: TomlLines, wrong: list[Place]) -> dict[str, SecretSettings]:
+    found = {}
+    for name, table in tables.items():
+        title, line = f'[secret."{name[:80]}"]', lines.line("secret", name)
+        try:
+            check_name(name)
+        except Invalid as error:
+            wrong.append(Place(line, f"{title}: {error.message}", error.hint))
+            continue
+        if not isinstance(table, dict) or any(isinstance(value, dict) for value in table.values()):
+            hint = 'the name stands in quotes: [secret."mqtt.password"]'
+            wrong.append(Place(line, f"{title} must be a table of settings", hint))
+            continue
+        values = read_fields(SecretSettings, table, title, partial(lines.line, "secret", name), wrong)
+        found[name] = SecretSettings(**values)
+    return found
 
 
 def _topics(tables: dict[str, Any], lines: TomlLines, wrong: list[Place]) -> list[TopicRule]:

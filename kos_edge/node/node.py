@@ -51,6 +51,7 @@ from kos_edge.node.settling import Settling
 from kos_edge.node.statedir import StateDir
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
+from kos_edge.node.vaulting import NodeVault
 from kos_edge.store.database import Database
 from kos_edge.store.packs import Entry
 from kos_edge.store.salvage import Rescue
@@ -94,6 +95,7 @@ class Node:
             config = (load_config if quiet else load_kept)(self.state.config_file)
         self.config = config
         self.clock: Clock = clock or SystemClock()
+        self.vault = NodeVault(self.state.path, config, lambda: self.trust.at(), random=random)
         self.agent_files: dict[str, str] = {}
         self._agents = tuple(agents)
         self._given_carriers = carriers
@@ -115,6 +117,7 @@ class Node:
         async with self.state.held(), self.opened():
             await self.endpoint.start()  # first: where it fails nothing has changed
             await self.open_epoch()
+            self.vault.check()
             await self._live(on_ready)
 
     def stop(self) -> None:
@@ -252,7 +255,14 @@ class Node:
             self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh, save=self.save
         )
         self.bus = NodeBus(
-            self.clock, self.uptime, self.trust, self.publisher, self.feed, self.settling, self.writer
+            self.clock,
+            self.uptime,
+            self.trust,
+            self.publisher,
+            self.feed,
+            self.settling,
+            self.writer,
+            self.vault,
         )
         self.host = Host(self.bus, self._agents, worker=self._worker, watchdog=self._threaded)
         self.housekeeping = Housekeeping(

@@ -45,12 +45,14 @@ from kos_edge.node.handshakes import AskedToWait, Joined
 from kos_edge.node.listening import kept_port
 from kos_edge.node.node import Node
 from kos_edge.node.statedir import StateDir
+from kos_edge.node.vault_operations import NodeVaultOperations
 
 
-class NodeOperations:
+class NodeOperations(NodeVaultOperations):
     """`running`: the node is a daemon's; otherwise its state was opened for one command."""
 
     def __init__(self, node: Node, *, running: bool = True) -> None:
+        super().__init__(node.vault, node.config)
         self._node = node
         self._running = running
 
@@ -59,6 +61,8 @@ class NodeOperations:
     async def status(self) -> StatusReport:
         """The node at a glance."""
         node, trust = self._node, self._node.trust
+        if not self._running:
+            node.vault.check()
         return StatusReport(
             state=str(node.state.path),
             version=__version__,

@@ -269,7 +269,8 @@ LISTEN_S = 3.0
 
 def troubles(node: Node) -> list[str]:
     """What is wrong with this node's own state: its disk, its files."""
-    return [*node.file_troubles, *node.writer.store.troubles()]
+    vault = [] if node.vault.trouble is None else [f"the vault: {node.vault.trouble}"]
+    return [*node.file_troubles, *node.writer.store.troubles(), *vault]
 
 
 def warnings(node: Node) -> list[str]:

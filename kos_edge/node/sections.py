@@ -130,6 +130,35 @@ class LogSection:
 
 
 @dataclass(frozen=True, slots=True)
+class VaultSection:
+    """``[vault]``: what opens the secrets of this node (`kos-edge vault`)."""
+
+    key_file: str | None = setting(
+        text("a path"),
+        None,
+        "The file with the vault's key, 32 bytes or more; relative to this file. By default the credential\n"
+        "kos-edge.vault-key where systemd gives one, else vault.key in the state directory, made with the vault.",
+        sample='"/etc/kos-edge/vault.key"',
+    )
+    passphrase_file: str | None = setting(
+        text("a path"),
+        None,
+        "A file with the passphrase on its first line, for a vault that opens with one. Without it such a vault is\n"
+        "shut until somebody opens it: kos-edge vault open.",
+        sample='"/run/keys/vault"',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSettings:
+    """``[secret."mqtt.password"]``: who gets a secret of the vault; nobody whom this does not name."""
+
+    agents: tuple[str, ...] = setting(
+        listing(text("the name of an agent")), (), "Agents that may ask for it, by their names."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TopicSettings:
     """``[topic."air.#"]``: how messages published here on a topic travel."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from kos_edge.agents.port import Delivery, Fate, Handler
 from kos_edge.clock import Clock
-from kos_edge.errors import KosError, Misuse, Refused
+from kos_edge.errors import Invalid, KosError, Misuse, Refused
 from kos_edge.klp import body, cbor
 from kos_edge.klp.body import Payload
 from kos_edge.klp.message import Message, encode_message
@@ -120,6 +120,8 @@ class MemoryBus:
         self.journal: list[_Kept] = []
         self.dead: list[tuple[Delivery, str]] = []
         """What no handler would take, and why."""
+        self.secrets: dict[str, bytes] = {}
+        """What is in its vault; every agent gets all of it."""
         self._network = network
         self._name = name
         self._sequence: dict[str, int] = {}
@@ -135,6 +137,11 @@ class MemoryBus:
     @property
     def node_name(self) -> str:
         return self._name
+
+    def secret(self, agent: str, name: str) -> bytes:
+        if name not in self.secrets:
+            raise Invalid(f"there is no secret {name!r} in the vault")
+        return self.secrets[name]
 
     def audience(self, node: str | None) -> str | None:
         if node == self._name or (node is None and self.role == "hub"):

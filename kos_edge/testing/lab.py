@@ -110,6 +110,10 @@ class LabNode:
     def name(self) -> str:
         return self.bus.node_name
 
+    def keep_secret(self, name: str, secret: str | bytes) -> None:
+        """Put a secret into its vault, for all its agents."""
+        self.bus.secrets[name] = secret.encode() if isinstance(secret, str) else secret
+
     def run(self, *agents: Agent) -> None:
         """Run agents from now on. Raises Invalid when one cannot work as it is declared."""
         for agent in agents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any, cast
 
 from kos_edge.control.reports import (
@@ -28,6 +29,9 @@ from kos_edge.control.reports import (
     StopReport,
 )
 from kos_edge.errors import Invalid, Refused, Unavailable
+from kos_edge.node.config import Config
+from kos_edge.node.vault_operations import NodeVaultOperations
+from kos_edge.node.vaulting import NodeVault
 
 KID = "kid:device:" + "ab" * 16
 PUBLIC = "cd" * 32
@@ -36,10 +40,11 @@ AT = "2026-01-31T12:00:00.000Z"
 LATER = "2026-01-31T13:00:00.000Z"
 
 
-class SmallNode:
+class SmallNode(NodeVaultOperations):
     """Operations whose journal is a list, with what was asked of it kept in `asked`."""
 
     def __init__(self) -> None:
+        super().__init__(NodeVault(Path("/nowhere"), Config(), lambda: None), Config())
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.journal: list[Delivered] = []
         self.arrived = asyncio.Event()

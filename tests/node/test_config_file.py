@@ -37,11 +37,13 @@ def test_the_example_has_every_key_and_its_commented_ones_are_valid() -> None:
     read = parse_config(text.encode())
     shown = shown_config(read)
     topics = shown.pop("topic")
+    assert shown.pop("secret") == {"mqtt.password": {"agents": []}}
     defaults = shown_config(Config())
-    unset = {key for key, value in defaults["queue"].items() if value is None}
-    assert {key for key in unset if shown["queue"].pop(key) is not None} == unset
-    defaults["queue"] = {key: value for key, value in defaults["queue"].items() if key not in unset}
-    assert {**shown, "topic": {}} == defaults
+    for name in ("queue", "vault"):
+        unset = {key for key, value in defaults[name].items() if value is None}
+        assert {key for key in unset if shown[name].pop(key) is not None} == unset
+        defaults[name] = {key: value for key, value in defaults[name].items() if key not in unset}
+    assert {**shown, "topic": {}, "secret": {}} == defaults
     assert set(topics["#"]) == set(re.findall(r"^([a-z-]+) = ", text.split("[topic.")[1], re.MULTILINE))
     assert len(topics["#"]) == 9
     assert read.topic("x").linger_s == 0.1
