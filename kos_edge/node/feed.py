@@ -92,9 +92,12 @@ class Feed:
         for entry in entries[-CACHED_ENTRIES:]:
             self._cache[entry.id] = entry
         self._bound()
-        if entries:
-            for reader in self.readers:
-                reader.glance(entries)
+        for reader in self.readers:
+            if not (entries and reader.glance(entries)):
+                reader.hear(journal=True)
+        self._tell()
+
+    def _tell(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
@@ -108,19 +111,27 @@ class Feed:
         self.volatile_serial += 1
         entry = Entry(VOLATILE_ID, pack, pack.first, pack.last, self._uptime.steady_ms() or 0, 0)
         self._volatile.append((self.volatile_serial, entry))
-        self.announce()
+        for reader in self.readers:
+            reader.hear(journal=False)
+        self._tell()
+
+    def volatile(self, serial: int) -> list[Entry]:
+        """Volatile entries after `serial`, as far as they are still kept."""
+        if serial == self.volatile_serial:
+            return []
+        return [entry for number, entry in self._volatile if number > serial]
 
     async def entries(self, after: int, serial: int) -> list[Entry]:
         """Entries after `after`, and volatile ones after `serial`, waiting until there is one."""
         while True:
             news = self._news
-            page = await self._page(after)
-            page += [entry for number, entry in self._volatile if number > serial]
+            page = await self.page(after) + self.volatile(serial)
             if page:
                 return page
             await news.wait()
 
-    async def _page(self, after: int) -> list[Entry]:
+    async def page(self, after: int) -> list[Entry]:
+        """Entries after `after`, as far as there are: of the newest that are kept decoded, or read."""
         if after + 1 in self._cache:
             page: list[Entry] = []
             while after + 1 in self._cache and len(page) < PAGE:
@@ -191,7 +202,7 @@ class Feed:
         """The same, and in their places the runs that will never come."""
         serial = self.volatile_serial
         while True:
-            page = await self.entries(after, serial) if follow else await self._page(after)
+            page = await self.entries(after, serial) if follow else await self.page(after)
             serial = self.volatile_serial
             if not page:
                 return
@@ -234,6 +245,8 @@ class Subscriber:
         self._done = 0
         self._written = 0
         self._written_at = 0.0
+        self._news = asyncio.Event()
+        self._behind = True  # the journal may have more than was read
 
     async def run(self) -> None:
         """Hand messages over until cancelled."""
@@ -247,34 +260,62 @@ class Subscriber:
         self._feed.readers.add(self)
         try:
             while True:
-                try:
-                    async with asyncio.timeout(CURSOR_EVERY_S if self._done > self._written else None):
-                        page = await self._feed.entries(self._done, serial)
-                    serial = self._feed.volatile_serial
-                except TimeoutError:
-                    await self._write(self._done)
-                    continue
-                for entry in page:
-                    if self._wants(entry.pack):
-                        for heard in self._feed.heard(entry):
-                            if self._matches(heard.delivery.topic):
-                                await self._hand_over(heard)
-                    self._done = max(self._done, entry.id)
-                if self._clock.monotonic() - self._written_at >= CURSOR_EVERY_S:
+                self._news.clear()
+                page = []
+                if self._behind:
+                    page = await self._feed.page(self._done)
+                    self._behind = bool(page) or self._news.is_set()
+                page += self._feed.volatile(serial)
+                serial = self._feed.volatile_serial
+                if page:
+                    await self._read(page)
+                is_time = not page and not await self._rest()
+                is_time = is_time or self._clock.monotonic() - self._written_at >= CURSOR_EVERY_S
+                if is_time and self._done > self._written:
                     await self._write(self._done)
         finally:
             self._feed.readers.discard(self)
             if self._done > self._written:
                 await asyncio.shield(self._write(self._done))
 
-    def glance(self, entries: Sequence[Entry]) -> None:
-        """Pass over new entries without reading them, where all before them is done and none of them is wanted."""
+    async def _read(self, page: list[Entry]) -> None:
+        for entry in page:
+            if self._wants(entry.pack):
+                for heard in self._feed.heard(entry):
+                    if self._matches(heard.delivery.topic):
+                        await self._hand_over(heard)
+            self._done = max(self._done, entry.id)
+
+    async def _rest(self) -> bool:
+        """Wait for news; False when there was none by the time that the cursor has to be written."""
+        try:
+            async with asyncio.timeout(CURSOR_EVERY_S if self._done > self._written else None):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def hear(self, *, journal: bool) -> None:
+        """There is more to read: in the journal, or what is volatile."""
+        self._behind = self._behind or journal
+        self._news.set()
+
+    def glance(self, entries: Sequence[Entry]) -> bool:
+        """Pass over new entries without reading them, where all before them is done and none of them is wanted.
+
+        Whether they were: then there is nothing to wake up for, but for the first time, for a cursor that has moved
+        has to be written in time.
+        """
         last = self._done + len(entries)
         follows = (
             entries[0].id == self._done + 1 and entries[-1].id == last
         )  # ids rise, so none is between them
-        if follows and not any(self._wants(entry.pack) for entry in entries):
-            self._done = last
+        if not follows or any(self._wants(entry.pack) for entry in entries):
+            return False
+        if self._done == self._written:
+            self._news.set()
+        self._done = last
+        return True
 
     def _wants(self, pack: Sealed) -> bool:
         """Whether a message of this pack may be for this subscriber: where not, none of them is decoded."""

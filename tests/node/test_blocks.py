@@ -11,6 +11,7 @@ from kos_edge import Agent, Reading
 from kos_edge.delivery.limits import Limit, Limits
 from kos_edge.errors import Invalid, Unavailable
 from kos_edge.klp.body import Data
+from kos_edge.store import sql
 from kos_edge.testing import in_virtual_time
 from tests.node.world import World
 
@@ -74,3 +75,31 @@ async def test_what_no_subscriber_wants_is_passed_over_and_what_comes_behind_it_
         assert heard == list(range(20))
         newest = hub.node.writer.store.packs.last_id
         assert {reader._done for reader in hub.node.feed.readers} == {newest}
+
+
+@in_virtual_time
+async def test_what_no_subscriber_wants_is_not_read_back_from_the_journal(tmp_path: Path) -> None:
+    agent = Agent("soil")
+
+    @agent.on("soil.wanted")
+    async def note(reading: Reading) -> None:
+        raise AssertionError(reading)
+
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        await hub.node.host.add(agent)
+        edge = await world.member(hub, "edge")
+        await asyncio.sleep(5)
+        statements: list[str] = []
+        hub.node.writer.store.database._connection.set_trace_callback(statements.append)
+        for number in range(20):
+            await edge.publish("soil.other", number)
+            await world.drained(edge)
+        await asyncio.sleep(5)
+        hub.node.writer.store.database._connection.set_trace_callback(None)
+        inserted = sum(said.startswith(sql.PACK_ADD.partition("?")[0]) for said in statements)
+        read_back = sum(said.startswith(sql.PACK_AFTER.partition("?")[0]) for said in statements)
+        newest = hub.node.writer.store.packs.last_id
+        assert inserted == 20
+        assert read_back < 5
+        assert {reader._written for reader in hub.node.feed.readers} == {newest}
