@@ -21,7 +21,7 @@ from kos_edge.errors import Invalid
 from kos_edge.klp import cbor
 from kos_edge.klp.header import CHAIN_BYTES
 from kos_edge.klp.pack import MAX_PACK
-from kos_edge.klp.stream import Class, Stream, audience_from_wire, audience_to_wire
+from kos_edge.klp.stream import Class, Stream, audience_from_wire, audience_to_wire, stream_from_wire
 
 MAX_RANGES = 64  # protocol.md 6: a receipt names at most this many ranges beyond the cumulative position
 MAX_RECEIPTS = 64  # one answer; more streams than that are answered by the next request
@@ -155,7 +155,7 @@ def _stream_from_wire(items: Sequence[object]) -> Stream:
         raise Invalid("a stream's source is 16 bytes")
     if type(code) is not int or type(epoch) is not int or not 0 <= epoch <= _MAX_SEQ:
         raise Invalid("a stream's class and epoch are unsigned integers")
-    return Stream(source, audience_from_wire(audience), Class.from_code(code), epoch)
+    return stream_from_wire(source, audience, code, epoch)
 
 
 def _uint(value: object, what: str) -> int:

@@ -36,7 +36,11 @@ MIN_INT = -(2**64)
 _HALF, _SINGLE, _DOUBLE = Struct(">e"), Struct(">f"), Struct(">d")
 _NAN = b"\xf9\x7e\x00"
 _SIMPLE = {0xF4: False, 0xF5: True, 0xF6: None}
-_SHORT = [[bytes((major << 5 | argument,)) for argument in range(24)] for major in range(6)]
+_SHORT = [
+    [bytes((kind | n,)) if n < 24 else bytes((kind | 24, n)) for n in range(256)]
+    for kind in range(0, 6 << 5, 1 << 5)
+]
+"""Heads of one and two bytes, by major type and argument: nearly all."""
 
 
 def encode(value: Any, *, depth: int = MAX_DEPTH) -> bytes:
@@ -76,11 +80,9 @@ def decode_sequence(
 
 def head(major: int, argument: int) -> bytes:
     """The initial byte and argument of a data item in the shortest form (RFC 8949 section 3)."""
-    if argument < 24:
+    if argument < 0x100:
         return _SHORT[major][argument]
     kind = major << 5
-    if argument < 0x100:
-        return bytes((kind | 24, argument))
     if argument < 0x1_0000:
         return bytes((kind | 25, argument >> 8, argument & 0xFF))
     if argument < 0x1_0000_0000:
@@ -247,7 +249,12 @@ def _read(data: bytes, at: int, depth: int, items: int) -> tuple[Any, int, int]:
             value, at = _read_simple(data, at, first)
         else:
             major, argument = first >> 5, first & 31
-            if argument >= 24:
+            if argument == 24:
+                argument = data[at]
+                at += 1
+                if argument < 24:
+                    raise Invalid("CBOR: an integer or length that is longer than needed")
+            elif argument > 24:
                 argument, at = _read_argument(data, at, argument)
             if major == 3:
                 start, at = at, at + argument
@@ -294,9 +301,8 @@ def _read(data: bytes, at: int, depth: int, items: int) -> tuple[Any, int, int]:
 
 
 def _read_argument(data: bytes, at: int, info: int) -> tuple[int, int]:
-    if info == 24:
-        value, least, end = data[at], 24, at + 1
-    elif info == 25:
+    """An argument of two bytes or more, and where the next item begins."""
+    if info == 25:
         value, least, end = data[at] << 8 | data[at + 1], 0x100, at + 2
     elif info == 26:
         end = at + 4

@@ -98,7 +98,7 @@ def read_sign1(data: bytes | list[Any], *, limit: int = cbor.MAX_BYTES) -> Signe
     protected, unprotected, payload, signature = value
     if type(protected) is not bytes or type(payload) is not bytes or type(signature) is not bytes:
         raise Invalid("protected header, payload and signature of a COSE_Sign1 are byte strings")
-    if type(unprotected) is not dict or any(type(label) is bytes for label in unprotected):
+    if type(unprotected) is not dict or (unprotected and any(type(label) is bytes for label in unprotected)):
         raise Invalid("the unprotected header of a COSE_Sign1 is a map with integers or text as keys")
     if len(signature) != identity.SIGNATURE_BYTES:
         raise Invalid(f"an EdDSA signature is 64 bytes, not {len(signature)}")

@@ -15,7 +15,7 @@ from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, topic
 from kos_edge.klp.fields import MAX_MS
 from kos_edge.klp.jsonform import MAX_WALL_MS
-from kos_edge.klp.stream import MAX_EPOCH, MAX_SEQ, Class, Stream, audience_from_wire, audience_to_wire
+from kos_edge.klp.stream import MAX_EPOCH, MAX_SEQ, Stream, audience_to_wire, stream_from_wire
 
 VERSION = 1
 CHAIN_BYTES = 16
@@ -101,7 +101,7 @@ class Header:
             raise Invalid("the header of a pack names its source by 16 bytes, epoch and sequence by integers")
         if type(topics) is not list or any(type(name) is not str for name in topics):
             raise Invalid("the topic table of a pack is a list of texts")
-        stream = Stream(source, audience_from_wire(audience), Class.from_code(code), epoch)
+        stream = stream_from_wire(source, audience, code, epoch)
         return cls(stream, first, link_from_wire(prev), mono_ms, wall_ms, uncertainty_ms, tuple(topics))
 
 

@@ -12,6 +12,9 @@ from kos_edge.errors import Invalid
 
 HASH_BYTES = 32
 
+_LEAF, _NODE = sha256(b"\x00"), sha256(b"\x01")
+"""Hashes that have taken their first byte: a copy of one costs less than a new one, and there are two a message."""
+
 
 def is_hash(value: object) -> bool:
     """Whether a decoded value can be a hash of the tree."""
@@ -20,7 +23,9 @@ def is_hash(value: object) -> bool:
 
 def leaf(data: bytes) -> bytes:
     """The hash of one leaf: SHA-256(0x00 || data)."""
-    return sha256(b"\x00" + data).digest()
+    begun = _LEAF.copy()
+    begun.update(data)
+    return begun.digest()
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
@@ -54,9 +59,9 @@ def root_from_path(leaf_hash: bytes, index: int, count: int, steps: Sequence[byt
     try:
         while last:
             if index & 1:
-                node = sha256(b"\x01" + next(rest) + node).digest()
+                node = _parent(next(rest) + node)
             elif index < last:
-                node = sha256(b"\x01" + node + next(rest)).digest()
+                node = _parent(node + next(rest))
             index >>= 1
             last >>= 1
     except StopIteration:
@@ -66,9 +71,15 @@ def root_from_path(leaf_hash: bytes, index: int, count: int, steps: Sequence[byt
     return node
 
 
+def _parent(pair: bytes) -> bytes:
+    """The hash of an inner node: SHA-256(0x01 || left || right)."""
+    begun = _NODE.copy()
+    begun.update(pair)
+    return begun.digest()
+
+
 def _parents(level: list[bytes]) -> list[bytes]:
-    pairs = zip(level[::2], level[1::2], strict=False)
-    parents = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+    parents = [_parent(left + right) for left, right in zip(level[::2], level[1::2], strict=False)]
     if len(level) & 1:
         parents.append(level[-1])
     return parents

@@ -31,7 +31,7 @@ from kos_edge.klp.message import (
     topic_index,
 )
 from kos_edge.klp.packer import MESSAGE_ROOM, UDP_BUDGET, Packer, message_size, packed, seal
-from kos_edge.klp.plain import is_plain_reading
+from kos_edge.klp.plain import unsure
 from kos_edge.klp.shown import Shown, peek_shown, unseal_shown
 from kos_edge.klp.stream import MAX_SEQ, Class, Position, Priority, Stream
 
@@ -103,14 +103,12 @@ class Pack:
 
         Most are: what a receiver has to know of them needs no decoding.
         """
-        size, topics = len(self.header.topics), self.header.topics
-        return tuple(
-            [
-                (seq, slot if isinstance(slot, Removed) else read_slot(seq, slot, topics))
-                for seq, slot in enumerate(self.slots, start=self.first)
-                if isinstance(slot, Removed) or not is_plain_reading(slot, size)
-            ]
-        )
+        topics, first = self.header.topics, self.first
+        found: list[tuple[int, Message | Removed | Malformed]] = []
+        for index in unsure(self.slots, len(topics)):
+            slot, seq = self.slots[index], first + index
+            found.append((seq, slot if isinstance(slot, Removed) else read_slot(seq, slot, topics)))
+        return tuple(found)
 
     def messages(self) -> Iterator[tuple[int, Message | Removed | Malformed]]:
         """Each sequence number with its message, what was taken out, or what its source signed in error.
@@ -215,7 +213,7 @@ def _check_use(slots: tuple[Slot, ...], size: int) -> None:
     """
     used, is_sure = 0, True
     for slot in slots:
-        index = None if isinstance(slot, Removed) else topic_index(slot)
+        index = topic_index(slot) if type(slot) is bytes else None
         if index is None or index >= size:
             is_sure = False
         elif index >= used:

@@ -9,6 +9,7 @@ takes all that it matches (`tests/klp/test_plain.py` tries).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 
 def _either(*choices: bytes) -> bytes:
@@ -43,7 +44,14 @@ _HEAD = rb"\x84[\x00-\x17]\x02" + _either(_UINT, _NINT) + rb"\xa2\x01\x18\x70\x0
 _READING = re.compile(_HEAD + _RECORDS, re.DOTALL)
 
 
-def is_plain_reading(slot: bytes, topics: int) -> bool:
-    """Whether the slot is certainly a well-formed reading without options, in a pack with so many topics."""
-    found = _READING.fullmatch(slot)
-    return found is not None and slot[1] < topics
+def unsure(slots: Sequence[object], topics: int) -> list[int]:
+    """The indexes of all slots but those that are certainly well-formed readings without options.
+
+    The pack of the slots has so many `topics`. What is not bytes is among the indexes.
+    """
+    match = _READING.fullmatch
+    return [
+        index
+        for index, slot in enumerate(slots)
+        if type(slot) is not bytes or match(slot) is None or slot[1] >= topics
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from kos_edge.errors import Invalid
@@ -100,6 +101,19 @@ class Stream:
         if not 1 <= self.epoch <= MAX_EPOCH:
             raise Invalid("an epoch is a number from 1 to 2^63 - 1")
         check_audience(self.audience)
+
+
+def stream_from_wire(source: bytes, audience: Any, code: Any, epoch: int) -> Stream:
+    """The stream of four parts on the wire; Invalid unless audience and class are such, and all in their range."""
+    if type(audience) in (int, str, bytes) and type(code) is int:
+        return _stream(source, audience, code, epoch)
+    return Stream(source, audience_from_wire(audience), Class.from_code(code), epoch)
+
+
+@lru_cache(maxsize=256)
+def _stream(source: bytes, audience: int | str | bytes, code: int, epoch: int) -> Stream:
+    """The same for parts that can be looked up: pack after pack is of one stream."""
+    return Stream(source, audience_from_wire(audience), Class.from_code(code), epoch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from kos_edge.klp.header import (
     link_to_wire,
 )
 from kos_edge.klp.message import Malformed, Message, Reason, Removed
-from kos_edge.klp.stream import MAX_SEQ, Class, Position, Stream, audience_from_wire, audience_to_wire
+from kos_edge.klp.stream import MAX_SEQ, Position, Stream, audience_to_wire, stream_from_wire
 
 MAX_TOMBSTONE = 512
 """Bytes of a tombstone at most; the longest that the grammar allows has about 240."""
@@ -117,7 +117,7 @@ def peek_tombstone(data: bytes) -> Tombstone:
         raise Invalid("a tombstone names its source by 16 bytes, epoch and numbers by integers")
     if type(reason) is not int or not 1 <= reason <= 4:
         raise Invalid("the reason of a tombstone is a number from 1 to 4")
-    stream = Stream(source, audience_from_wire(audience), Class.from_code(code), epoch)
+    stream = stream_from_wire(source, audience, code, epoch)
     link = link_from_wire(prev)
     _check(stream, first, count, link, chain_hash)
     return Tombstone(stream, first, count, Reason(reason), link, chain_hash, signed, bytes(data))

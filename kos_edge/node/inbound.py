@@ -65,6 +65,9 @@ TRUST_RATE, TRUST_BURST = 100.0, 8_192.0  # of what one member may have checked 
 # a thousand requests at once, as after years apart, and then about one signature in 30 ms
 TRUST_COST, TRUST_COST_BYTES = 8.0, 128  # of a request, and one more for so many bytes
 
+Table = tuple[bytes, tuple[str, ...]]
+"""A source, and the topics of one of its packs."""
+
 log = logging.getLogger(__name__)
 
 
@@ -189,19 +192,24 @@ class Inbound:
         if not self._trust.is_mine(pack.stream.audience) or self._trust.revoked(source):
             refused = dict.fromkeys(range(pack.first, pack.last + 1), Reason.REFUSED)
         else:
-            refused |= self._denied(pack, source, own) | _too_old_to_tell(pack, parcel.age_ms)
+            refused |= self._denied(pack, source, own, found.allowed) | _too_old_to_tell(pack, parcel.age_ms)
         self.counters["refused"] += len(refused)
         return Incoming(pack, parcel.age_ms, refused)
 
-    def _denied(self, pack: Pack, source: Membership, own: Membership) -> dict[int, Reason]:
-        """The numbers that the policy does not let this source send here."""
+    def _denied(
+        self, pack: Pack, source: Membership, own: Membership, allowed: dict[Table, bool]
+    ) -> dict[int, Reason]:
+        """The numbers that the policy does not let this source send here; `allowed` is what it said of such packs."""
 
         def allows(topic: str, *, command: bool) -> bool:
             action = Action.COMMAND if command or topic.startswith(ANSWER_TOPIC) else Action.PUBLISH
             return self._trust.policy.allows(source, action, topic, own)
 
         # Where every topic of the table is allowed, only commands among the messages are left to ask about.
-        all_allowed = all(allows(topic, command=False) for topic in pack.header.topics)
+        table = (source.kid, pack.header.topics)
+        all_allowed = allowed.get(table)
+        if all_allowed is None:
+            all_allowed = allowed[table] = all(allows(topic, command=False) for topic in pack.header.topics)
         denied = {}
         for seq, item in pack.others if all_allowed else pack.messages():
             if isinstance(item, Message):
@@ -301,6 +309,8 @@ class _Checked:
     packs: list[Incoming] = field(default_factory=list)
     unknown: list[bytes] = field(default_factory=list)
     quarantined: list[bytes] = field(default_factory=list)
+    allowed: dict[Table, bool] = field(default_factory=dict)
+    """Whether the policy lets a source publish on all topics of a table: asked once a shipment."""
 
 
 def _too_old_to_tell(pack: Pack, age_ms: int | None) -> dict[int, Reason]:

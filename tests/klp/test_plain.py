@@ -12,7 +12,7 @@ from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, senml
 from kos_edge.klp.body import Data
 from kos_edge.klp.message import Message, decode_message, encode_message
-from kos_edge.klp.plain import is_plain_reading
+from kos_edge.klp.plain import unsure
 
 TOPICS = ("air", "soil")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**40), 2**40)
@@ -21,6 +21,10 @@ VALUES = st.dictionaries(st.from_regex(r"[A-Za-z0-9]{1,23}", fullmatch=True), NU
 
 def slot(content: object, offset_ms: int = 7) -> bytes:
     return encode_message(Message("air", Data(content, senml.CONTENT_FORMAT), offset_ms=offset_ms), 0)
+
+
+def is_plain_reading(data: bytes, topics: int) -> bool:
+    return unsure([data], topics) == []
 
 
 def is_decoded(data: bytes) -> bool:
@@ -87,3 +91,8 @@ def test_other_content_is_left_to_the_decoder(content: object) -> None:
     raw = encode_message(Message("air", Data(content, senml.CONTENT_FORMAT)), 0)
     assert not is_plain_reading(raw, 1)
     assert is_decoded(raw)
+
+
+def test_the_slots_that_are_not_certain_are_named_by_their_indexes() -> None:
+    plain, odd = slot(senml.records(21.5)), slot("text")
+    assert unsure([plain, odd, plain, None, odd], 1) == [1, 3, 4]

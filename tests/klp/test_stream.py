@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kos_edge.errors import Invalid
-from kos_edge.klp.stream import Class, Position, Priority, Stream, audience_from_wire, audience_to_wire
+from kos_edge.klp.stream import (
+    Class,
+    Position,
+    Priority,
+    Stream,
+    audience_from_wire,
+    audience_to_wire,
+    stream_from_wire,
+)
 
 KID = bytes(range(16))
 AUDIENCES = (
@@ -110,3 +118,19 @@ def test_another_number_is_no_class(code: int) -> None:
 def test_a_stream_has_a_source_and_an_epoch(source: bytes, epoch: int) -> None:
     with pytest.raises(Invalid):
         Stream(source, "hub", Class(), epoch)
+
+
+@given(STREAMS)
+def test_a_stream_is_read_as_it_was_written(stream: Stream) -> None:
+    wire = (stream.source, audience_to_wire(stream.audience), stream.cls.code, stream.epoch)
+    assert stream_from_wire(*wire) == stream_from_wire(*wire) == stream
+
+
+@pytest.mark.parametrize(
+    ("audience", "code"),
+    [(True, 5), (1, True), (1.0, 5), ([], 5), ({}, 5), (None, 5), (1, []), (1, 16), (9, 5)],
+)
+def test_what_only_equals_an_audience_or_a_class_is_none(audience: object, code: object) -> None:
+    assert stream_from_wire(KID, 1, 1, 7) != stream_from_wire(KID, 1, 5, 7)
+    with pytest.raises(Invalid):
+        stream_from_wire(KID, audience, code, 7)
