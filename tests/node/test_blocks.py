@@ -97,7 +97,7 @@ async def test_what_no_subscriber_wants_is_not_read_back_from_the_journal(tmp_pa
             await world.drained(edge)
         await asyncio.sleep(5)
         hub.node.writer.store.database._connection.set_trace_callback(None)
-        inserted = sum(said.startswith(sql.PACK_ADD.partition("?")[0]) for said in statements)
+        inserted = sum(said.startswith(sql.PACK_PUT.partition("?")[0]) for said in statements)
         read_back = sum(said.startswith(sql.PACK_AFTER.partition("?")[0]) for said in statements)
         newest = hub.node.writer.store.packs.last_id
         assert inserted == 20
