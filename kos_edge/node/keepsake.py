@@ -66,9 +66,15 @@ def load_trust(trust: Trust, store: Store, now: float, mode: Mode, kept: Kept) -
 
 
 def proves(trust: Trust, sealed: Sealed) -> bool:
-    """Whether the signature of something kept here is its source's; True where that key is not known."""
-    member = trust.roster.get(sealed.stream.source)
-    public = trust.key.public if sealed.stream.source == trust.kid else member and member.public
+    """Whether the signature of something kept here is its source's; True where that key is not known.
+
+    Those that this node had are known even where the roster has forgotten them: what they signed is sealed again by the
+    present one, and what a damaged page made of it would be properly signed then.
+    """
+    source = sealed.stream.source
+    member = trust.roster.get(source)
+    own = trust.key.public if source == trust.kid else trust.former.get(source)
+    public = own or (member and member.public)
     meshes = [mesh for mesh in (trust.mesh, *trust.left) if mesh is not None]
     return not public or not meshes or is_proven(sealed, public, meshes)
 

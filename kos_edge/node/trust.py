@@ -27,7 +27,7 @@ from kos_edge.mesh.policy import DENY_ALL, Policy, is_in, verify_policy
 from kos_edge.mesh.revocation import Revocations, read_numbers
 from kos_edge.mesh.roster import Roster
 from kos_edge.node.uptime import FLOOR_S
-from kos_edge.store.finds import LEFT_KEY, meshes_in
+from kos_edge.store.finds import FORMER_KEY, LEFT_KEY, former_in, meshes_in
 from kos_edge.store.store import Store
 
 MEMBER = "member"
@@ -66,7 +66,7 @@ class Trust:
         self.admission: Admission | None = None
         self.wish: dict[str, str] | None = None
         self.addresses: dict[bytes, tuple[str, int]] = {}
-        self.former: tuple[bytes, ...] = ()
+        self.former: dict[bytes, bytes] = {}  # public keys that this node had, by kid, the latest first
         self.left: list[bytes] = []
         """The meshes that this node has left: what it kept of them is signed for them."""
         self._changes: list[Change] = []
@@ -333,8 +333,7 @@ class Trust:
         self.left = meshes_in(database.get(LEFT_KEY))
         wish = database.get("wish")
         self.wish = None if wish is None else dict(cbor.decode(wish))
-        former = database.get("former")
-        self.former = () if former is None else tuple(cbor.decode(former))
+        self.former = former_in(database.get(FORMER_KEY))
         mesh = database.get("mesh")
         if mesh is None:
             return
@@ -375,12 +374,12 @@ class Trust:
         if member.kid == self.kid:
             self._become(member)
             return
-        self.former = (member.kid, *(kid for kid in self.former if kid != member.kid))
+        self.former = {member.kid: member.public} | self.former
         self.wish = None if rekey is None else dict(cbor.decode(rekey))
-        former = cbor.encode(list(self.former))
+        former = b"".join(self.former.values())
 
         def work(store: Store) -> None:
-            store.database.put("former", former)
+            store.database.put(FORMER_KEY, former)
             store.database.put("membership", None)
             store.database.put("wish", rekey)
             store.database.put(REKEY, None)

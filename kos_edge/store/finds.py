@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kos_edge.errors import Invalid, KosError
-from kos_edge.klp.identity import KeyPair
+from kos_edge.klp.identity import KeyPair, kid_of
 from kos_edge.klp.pack import Class, Stream
 from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.tombstone import Tombstone
@@ -24,6 +24,7 @@ from kos_edge.store.database import MEMBER_PREFIX
 EPOCH_KEY = "epoch"
 MESH_KEY = "mesh"
 LEFT_KEY = "meshes"
+FORMER_KEY = "former keys"
 MEMBER_KIND = sql.MEMBERS_KIND
 
 Found = tuple[str, tuple[object, ...]]
@@ -86,6 +87,12 @@ def is_proven(sealed: Sealed, public: bytes, meshes: Iterable[bytes]) -> bool:
 def meshes_in(raw: bytes | None) -> list[bytes]:
     """The ids of meshes that this node has left, as kept in `meta`."""
     return [] if raw is None else [raw[at : at + 32] for at in range(0, len(raw), 32)]
+
+
+def former_in(raw: bytes | None) -> dict[bytes, bytes]:
+    """The public keys that this node had, as kept in `meta`, by kid."""
+    publics = [] if raw is None else [raw[at : at + 32] for at in range(0, len(raw), 32)]
+    return {kid_of(public): public for public in publics}
 
 
 def from_pages(rows: Iterable[Row]) -> Iterable[Found]:
@@ -189,11 +196,13 @@ def take_packs(finds: Finds, rows: Iterable[Row], key: KeyPair) -> None:
     """Take every pack that its signature proves; of one in several versions the one that has most left."""
     mesh = finds.meta.get(MESH_KEY, b"")
     meshes = [mesh, *meshes_in(finds.meta.get(LEFT_KEY))]
-    publics = {key.kid: key.public}
-    for (kind, kid), cwt in finds.records.items():
+    publics = former_in(finds.meta.get(FORMER_KEY))
+    for (kind, _), cwt in finds.records.items():
         if kind == MEMBER_KIND:
             with contextlib.suppress(KosError):
-                publics[kid] = verify_membership(cwt, mesh).public
+                member = verify_membership(cwt, mesh)
+                publics[member.kid] = member.public
+    publics[key.kid] = key.public
     proven: set[int] = set()
     for row in rows:
         match row.values:

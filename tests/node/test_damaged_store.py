@@ -11,6 +11,7 @@ from kos_edge.agents.port import Delivery
 from kos_edge.klp.body import Data
 from kos_edge.node.rekey import rekey
 from kos_edge.node.sections import QueueSection
+from kos_edge.node.trust import MEMBER
 from kos_edge.store import sql
 from kos_edge.testing import in_virtual_time
 from tests.node.world import World
@@ -160,3 +161,33 @@ async def test_a_reader_that_is_up_to_date_hears_all_that_comes_after_a_salvage_
         await asyncio.sleep(1)
         reader.cancel()
         assert heard == list(range(5))
+
+
+@in_virtual_time
+async def test_what_an_earlier_key_has_signed_is_proven_when_the_mesh_has_forgotten_it(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        old = edge.node.trust.kid
+        world.isolate(edge)
+        for number in range(1, 6):
+            await edge.publish("note", f"{number} ".ljust(700, "x"))
+        token = (await hub.operations.invite(replaces="edge"))["token"]
+        await edge.stop()
+        rekey(edge.state, token)
+        await edge.start()
+        await edge.node.writer.run(lambda store: store.records.delete(MEMBER, old))
+        await edge.stop()
+        file = edge.state / "kos.db"
+        data = bytearray(file.read_bytes())
+        data[data.index(b"3 xxxx") + 100] ^= 1
+        file.write_bytes(data)
+        world.network.heal()
+        await edge.start(peers=[hub])
+        await world.until(lambda: edge.node.trust.is_member)
+        await world.drained(edge)
+        bodies = [m["body"] async for m in hub.operations.export(topic="note")]
+        assert bodies == [f"{number} ".ljust(700, "x") for number in (1, 2, 4, 5)]
+        assert any("the store was damaged" in text for text in (await edge.operations.status())["warnings"])
