@@ -20,6 +20,7 @@ from kos_edge.mesh.membership import verify_membership
 from kos_edge.store import sql
 from kos_edge.store.carve import Row
 from kos_edge.store.database import MEMBER_PREFIX
+from kos_edge.store.streams import spans_of
 
 EPOCH_KEY = "epoch"
 MESH_KEY = "mesh"
@@ -175,7 +176,7 @@ def take_small(finds: Finds, rows: Iterable[Found]) -> None:
             case "latest", (str(), int(), str(), int(), _, _, bytes()):
                 finds.latest[values[:3]] = values
             case "stream", (bytes(source), str(audience), int(code), int(epoch), *rest):
-                with contextlib.suppress(Invalid):
+                with contextlib.suppress(Invalid, TypeError, ValueError):
                     stream = Stream(source, audience, Class.from_code(code), epoch)
                     finds.streams[stream] = _stand(*rest)
 
@@ -189,6 +190,7 @@ def _stand(*values: object) -> Stand:
         h is None or isinstance(h, bytes) for h in hashes
     ):
         raise Invalid("not where a stream stands")
+    spans_of(ranges)  # type: ignore[arg-type]
     return (held, chain, settled, floor, floor_hash, closed, uptime, ranges)  # type: ignore[return-value]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kos_edge.delivery.spans import Run, Spans
 from kos_edge.errors import Invalid, KosError
 from kos_edge.klp import cbor
 from kos_edge.klp.header import Link
@@ -38,6 +39,7 @@ from kos_edge.store.finds import (
     take_packs,
     take_small,
 )
+from kos_edge.store.streams import runs_to_blob, spans_of
 
 SALVAGE_KEY = "salvaged"
 
@@ -200,6 +202,9 @@ def _write_stream(
     stand = finds.streams.get(stream) or _stands(packs)
     held, chain, settled, floor, floor_hash, closed, uptime, ranges = stand
     own = stream.source == seal.key.kid
+    spans = spans_of(ranges)
+    if stream.cls.fresh and not own:
+        held, chain, ranges = _runs(packs, spans) or (held, chain, ranges)
     if packs and packs[-1].last >= held and (own or not stream.cls.fresh):
         held, chain = packs[-1].last, packs[-1].sealed.chain_hash
     database.execute(sql.STREAM_ADD, (stream.source, stream.audience, stream.cls.code, stream.epoch))
@@ -210,14 +215,24 @@ def _write_stream(
         )  # fmt: skip
         database.execute(sql.PACK_PUT, values)
     gone = 0
-    before, link = floor, floor_hash
+    no_order = own and stream.cls.fresh  # what is settled of it, and so may have left, are runs
+    before, link = (0, None) if no_order else (floor, floor_hash)
     every: list[FoundPack | None] = [*packs, None]
     for following in every:
         first = held + 1 if following is None else following.first
-        if first > before + 1:
-            gone += 0 if stream.cls.fresh and not own else first - before - 1
+        if no_order:
             after = chain if following is None else following.sealed.prev
-            if own and first - 1 > settled and not stream.cls.fresh:
+            for start, end in spans.gaps(before + 1, first - 1):
+                gone += end - start + 1
+                ends = link if start == before + 1 else None, after if end == first - 1 else None
+                if (raw := seal.tombstone(stream, start, end, *ends)) is not None:
+                    ident = ids.between(following)
+                    put = (ident, row, start, end - start + 1, 0, None, None, None, raw)
+                    database.execute(sql.PACK_PUT, put)
+        elif first > before + 1:
+            gone += 0 if stream.cls.fresh else first - before - 1
+            after = chain if following is None else following.sealed.prev
+            if own and first - 1 > settled:
                 raw = seal.tombstone(stream, before + 1, first - 1, link, after)
                 if raw is None and following is None:
                     held, chain = before, link  # nobody can be told how it ended: it is not claimed
@@ -235,6 +250,19 @@ def _write_stream(
         if early.sealed.stream == stream and early.first > held:
             database.execute(sql.AHEAD_ADD, (row, early.first, early.count, early.age, early.sealed.raw))
     return gone
+
+
+def _runs(packs: Iterable[FoundPack], spans: Spans) -> tuple[int, bytes | None, bytes | None] | None:
+    """Where a received fresh-first stream stands with what is there of it: its end, its hash, the runs; None: nowhere.
+
+    What is there is held, whatever the row says: that may be an older version, or lost.
+    """
+    for pack in packs:
+        sealed = pack.sealed
+        prev = sealed.prev if pack.first == sealed.first else None
+        spans.add(Run(pack.first, pack.last, prev, sealed.chain_hash if pack.last == sealed.last else None))
+    top = spans.top
+    return None if top is None else (top.last, top.hash, runs_to_blob(spans))
 
 
 def _stands(packs: list[FoundPack]) -> Stand:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from kos_edge.errors import Invalid
 from kos_edge.klp.sealed import Sealed
 from kos_edge.store.database import Damaged, Database, store_error
 from kos_edge.store.journal import Journal
@@ -59,6 +60,9 @@ class Store:
         except sqlite3.Error as error:
             self.database.close()
             raise store_error(error, self._path) from error
+        except (Invalid, TypeError, ValueError) as error:  # SQLite has no checksum: it gives what it finds
+            self.database.close()
+            raise Damaged(f"{self._path} is damaged ({error})") from error
         self.database.on_commit(self.streams.write, self._reload)
         self.database.on_full(lambda: self.journal.make_room(self._own))
         self.database.on_meta(lambda meta: self.keep(meta))
@@ -67,7 +71,10 @@ class Store:
     def own(self, *kids: bytes) -> None:
         """Say whose store this is, by the key that it has and those that it had; counts what is owed."""
         self._own = kids
-        self.outbox.load(kids)
+        try:
+            self.outbox.load(kids)
+        except (Invalid, TypeError, ValueError) as error:
+            raise Damaged(f"{self._path} is damaged ({error})") from error
 
     def salvage(self) -> bool:
         """The file has turned out to be damaged: go on with what can be proven of it, in an epoch of its own.

@@ -70,7 +70,7 @@ class Streams:
         ) in self._database.execute(sql.STREAMS):
             stream = Stream(bytes(source), audience, Class.from_code(code), epoch)
             row = StreamRow(ident, stream, held, chain, settled, floor, floor_hash, closed, up)
-            row.spans = _spans(ranges)
+            row.spans = spans_of(ranges)
             self._keep(row)
 
     def __iter__(self) -> Iterator[StreamRow]:
@@ -138,20 +138,22 @@ class Streams:
                     row.floor_hash,
                     int(row.closed),
                     row.uptime_ms,
-                    _runs_to_blob(row.spans),
+                    runs_to_blob(row.spans),
                     row.id,
                 ),
             )
         self._dirty.clear()
 
 
-def _spans(blob: bytes | None) -> Spans:
+def spans_of(blob: bytes | None) -> Spans:
+    """The runs that the column `ranges` holds. Raises Invalid, TypeError or ValueError for a damaged one."""
     if blob is None:
         return Spans()
     return Spans([Run(a, b, link_from_wire(prev), chain) for a, b, prev, chain in cbor.decode(bytes(blob))])
 
 
-def _runs_to_blob(spans: Spans) -> bytes | None:
+def runs_to_blob(spans: Spans) -> bytes | None:
+    """What the column `ranges` holds of these runs."""
     if not spans.runs:
         return None
     return cbor.encode([[run.first, run.last, link_to_wire(run.prev), run.hash] for run in spans.runs])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from kos_edge.delivery.position import Verdict
 from kos_edge.errors import Invalid
 from kos_edge.klp.body import Data
 from kos_edge.klp.pack import Class, Message, prepare
@@ -14,7 +17,8 @@ from kos_edge.klp.sealed import peek_sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Damaged
-from kos_edge.store.owed import Stamp
+from kos_edge.store.journal import Incoming, Intake
+from kos_edge.store.owed import Appended, Stamp
 from kos_edge.store.store import Store
 from tests.faults.shelf import Shelf, touches
 
@@ -170,3 +174,50 @@ def test_a_damaged_beginning_of_the_log_costs_nothing_that_stands_behind_it(
     assert [
         place for place, raw in made.accepted.items() if place not in kept and not touches(raw, page)
     ] == []
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["class = 199", "ranges = x'FFFF'", "ranges = x'01'", "source = x'01'", "epoch = 'x'", "held = 'x'"],
+)
+def test_what_a_flipped_bit_makes_of_the_place_of_a_stream_keeps_nothing_from_starting(
+    shelf: Shelf, column: str
+) -> None:
+    connection = sqlite3.connect(shelf.path)
+    connection.execute(f"UPDATE stream SET {column} WHERE id = 1")
+    connection.commit()
+    connection.close()
+    store = shelf.open()
+    assert dict(shelf.packs(store)) == shelf.accepted
+    assert "the store was damaged" in store.troubles()[0]
+    store.close()
+
+
+def test_where_a_fresh_first_stream_is_not_said_to_stand_anywhere_what_is_there_of_it_is_held(
+    shelf: Shelf,
+) -> None:
+    far = Store(":memory:")
+    far.database.transact([lambda: far.outbox.open_epoch(bytes)])
+    message, lane, stamp = Message("air", Data(1)), ("hub", Class(fresh=True)), Stamp(1, None, None)
+    packs = []
+    for _ in range(6):
+        given = (shelf.other, shelf.mesh, lane, [message], stamp)
+        appended = shelf.transact(far, partial(far.outbox.append, *given, settle=False))
+        assert isinstance(appended, Appended)
+        packs += [entry.pack for entry in appended.entries]
+    store = shelf.open()
+    some = [Incoming(packs[number], 0) for number in (0, 1, 4)]
+    shelf.transact(store, lambda: store.journal.take_in(some, 1))
+    store.close()
+    connection = sqlite3.connect(shelf.path)
+    connection.execute("UPDATE stream SET ranges = x'01' WHERE ranges IS NOT NULL")
+    connection.commit()
+    connection.close()
+    store = shelf.open()
+    assert store.journal.receipt(packs[0].stream).held == 2
+    for number, verdict in ((1, Verdict.DUPLICATE), (4, Verdict.DUPLICATE), (2, Verdict.NEXT)):
+        batch = [Incoming(packs[number], 0)]
+        intake = shelf.transact(store, partial(store.journal.take_in, batch, 1))
+        assert isinstance(intake, Intake)
+        assert intake.verdicts == {verdict: 1}
+    store.close()
