@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from tests.faults.rows import Row, Sweep, Tally, rows
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 3_000
 """Seconds after which one row is ended: all of them together have an hour."""
+PROGRESS_S = 60.0
+"""Between two words on how far a row has come."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,12 +92,19 @@ def _process(row: Row, options: argparse.Namespace) -> Result:
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    try:
-        out, err = process.communicate(timeout=LIMIT_S)
-        broken = "" if process.returncode == 0 else err[-4_000:] or f"exit {process.returncode}"
-    except subprocess.TimeoutExpired:
-        subprocess.run(["kill", "-KILL", "--", f"-{process.pid}"], check=False)
-        out, _ = process.communicate()
+    assert process.stdout is not None
+    said: list[str] = []
+    listener = threading.Thread(target=_listen, args=(process, f"{row.name}: ", said))
+    listener.start()
+    ended = threading.Event()
+    limit = threading.Timer(LIMIT_S, _end, (process.pid, ended))
+    limit.start()
+    out = process.stdout.read()
+    code = process.wait()
+    limit.cancel()
+    listener.join()
+    broken = "" if code == 0 else "".join(said)[-4_000:] or f"exit {code}"
+    if ended.is_set():
         broken = f"ended after {LIMIT_S} s"
     seconds = time.monotonic() - began
     last = out.splitlines()[-1] if out.strip() and not broken else "{}"
@@ -103,9 +113,45 @@ def _process(row: Row, options: argparse.Namespace) -> Result:
     return Result(row.id, row.title, row.of, tally, seconds, broken)
 
 
+def _end(pid: int, ended: threading.Event) -> None:
+    """Kill a row and whatever it has started."""
+    ended.set()
+    subprocess.run(["kill", "-KILL", "--", f"-{pid}"], check=False)
+
+
+def _listen(process: subprocess.Popen[str], mark: str, said: list[str]) -> None:
+    """Pass on how far a row has come, and keep everything else that it says."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(mark):
+            print(line, end="", file=sys.stderr, flush=True)
+        else:
+            said.append(line)
+
+
+class _Progress:
+    """Says once a minute how far a row has come."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, tally: Tally) -> None:
+        now = time.monotonic()
+        if now - self._said >= PROGRESS_S:
+            self._said = now
+            counts = f"{tally.lost:,} lost, {tally.twice:,} twice, {tally.wrong:,} wrong"
+            minutes = (now - self._began) / 60
+            print(
+                f"{self._name}: {tally.cases:,} cases in {minutes:.0f} min, {counts}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
 def _one(row: Row, *, full: bool, seed: int) -> int:
     folder = Path(tempfile.mkdtemp(prefix=f"kos-edge-{row.name}-"))
-    run = Sweep(folder, full=full, seed=seed)
+    run = Sweep(folder, full=full, seed=seed, counted=_Progress(row.name))
     try:
         row.sweep(run)
     finally:

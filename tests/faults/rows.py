@@ -46,12 +46,16 @@ class Tally:
 
 @dataclass(slots=True)
 class Sweep:
-    """One run of a row: what it may use, and where it counts. `folder` is empty and its own."""
+    """One run of a row: what it may use, and where it counts. `folder` is empty and its own.
+
+    `counted` is called after each case, for whoever watches.
+    """
 
     folder: Path
     full: bool
     seed: int = 0
     tally: Tally = field(default_factory=Tally)
+    counted: Callable[[Tally], None] = lambda tally: None
 
     def share(self, *, full: int, bounded: int) -> int:
         """How many cases to try."""
@@ -60,6 +64,7 @@ class Sweep:
     def case(self, count: int = 1) -> None:
         """So many cases were tried."""
         self.tally.cases += count
+        self.counted(self.tally)
 
     def lost(self, count: int, why: str) -> None:
         """Messages that were accepted and are nowhere. `why` lets a person find the case again."""
@@ -83,6 +88,7 @@ class Sweep:
         self.tally.twice += other.twice
         self.tally.wrong += other.wrong
         self.tally.notes += other.notes[: NOTES - len(self.tally.notes)]
+        self.counted(self.tally)
 
     def _note(self, word: str, count: int, why: str) -> None:
         if count and len(self.tally.notes) < NOTES:
