@@ -152,7 +152,7 @@ _SMALL = {
     "cursor": "name, pack",
     "outcome": "id, at, value",
     "dead": "id, at, reason, topic, message",
-    "latest": "audience, class, topic, uptime, at, uncertainty, message",
+    "latest": "*",  # it has one column less where a former version has written it
     "stream": "source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime, ranges",
 }
 
@@ -173,8 +173,8 @@ def take_small(finds: Finds, rows: Iterable[Found]) -> None:
                 finds.outcomes[ident] = (at, value)
             case "dead", (str(ident), int(at), int(reason), str(topic), bytes(message)):
                 finds.dead[ident] = (at, reason, topic, message)
-            case "latest", (str(), int(), str(), int(), _, _, bytes()):
-                finds.latest[values[:3]] = values
+            case "latest", (str(), int(), str(), int(), _, _, bytes(), *steady):
+                finds.latest[values[:3]] = (*values[:7], *(steady or [None]))
             case "stream", (bytes(source), str(audience), int(code), int(epoch), *rest):
                 with contextlib.suppress(Invalid, TypeError, ValueError):
                     stream = Stream(source, audience, Class.from_code(code), epoch)

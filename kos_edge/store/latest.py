@@ -50,7 +50,8 @@ class Latest:
         self._kept.clear()
         self._sent.clear()
         self.unreadable = 0
-        for audience, code, topic, uptime, wall, uncertainty, raw in self._database.execute(sql.LATEST_ALL):
+        rows = self._database.execute(sql.LATEST_ALL)
+        for audience, code, topic, uptime, wall, uncertainty, raw, steady in rows:
             try:
                 message = prepare(decode_message(bytes(raw), (topic,)))
                 key = (audience, Class.from_code(code), topic)
@@ -58,7 +59,8 @@ class Latest:
                 self.unreadable += 1
                 log.warning("the newest value of a topic cannot be read: %s", error)
                 continue
-            self._kept[key] = Kept(message, Stamp(uptime, wall, uncertainty), len(raw), earlier=True)
+            stamp = Stamp(uptime, wall, uncertainty, steady)
+            self._kept[key] = Kept(message, stamp, len(raw), earlier=True)
 
     def __iter__(self) -> Iterator[tuple[Key, Kept]]:
         return iter(self._kept.items())
@@ -80,7 +82,7 @@ class Latest:
         key = (*lane, message.topic)
         values = (lane[0], lane[1].code, message.topic, stamp.uptime_ms, stamp.wall_ms, stamp.uncertainty_ms)
         self._database.check_room()
-        self._database.execute(sql.LATEST_PUT, (*values, raw))
+        self._database.execute(sql.LATEST_PUT, (*values, raw, stamp.steady_ms))
         self.replaced += key in self._kept
         self._kept[key] = Kept(message, stamp, len(raw))
 

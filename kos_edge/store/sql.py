@@ -89,6 +89,9 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (audience, class, topic)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE latest ADD COLUMN steady INTEGER;  -- steady time when it was accepted, ms; NULL: not known
+    """,
 )
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
@@ -149,10 +152,10 @@ DEAD_GET = "SELECT topic, message FROM dead WHERE id = ?"
 DEAD_DELETE = "DELETE FROM dead WHERE id = ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
 
-LATEST_ALL = "SELECT audience, class, topic, uptime, at, uncertainty, message FROM latest"
+LATEST_ALL = "SELECT audience, class, topic, uptime, at, uncertainty, message, steady FROM latest"
 LATEST_PUT = (
-    "INSERT OR REPLACE INTO latest (audience, class, topic, uptime, at, uncertainty, message)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO latest (audience, class, topic, uptime, at, uncertainty, message, steady)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 LATEST_DELETE = "DELETE FROM latest WHERE audience = ? AND class = ? AND topic = ?"
 

@@ -20,7 +20,7 @@ from tests.node.world import Machine, World
 
 pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
 
-RULES = (TopicRule("door.#", {"keep": "latest"}),)
+RULES = (TopicRule("door.#", {"keep": "latest"}), TopicRule("alarm.#", {"keep": "latest", "ttl_s": 60}))
 
 
 async def edge_of(world: World, hub: Machine, **queue: object) -> Machine:
@@ -73,6 +73,28 @@ async def test_a_value_is_durable_before_it_counts_and_survives_a_kill(tmp_path:
         await world.drained(edge)
         assert await hub.values() == ["shut"]
         assert (await reporting.queue(edge.node))["latest"] == 0
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("off_s", "arrives"), [(20, True), (3_600, False)])
+async def test_its_time_to_live_runs_while_the_power_is_off(
+    tmp_path: Path, off_s: float, arrives: bool
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await edge_of(world, hub)
+        world.isolate(edge)
+        await edge.stop()
+        await edge.start()
+        await edge.publish("alarm.front", "open")
+        await edge.kill()
+        await asyncio.sleep(off_s)
+        world.network.heal()
+        await edge.start(peers=[hub])
+        await edge.publish("door.front", "shut")
+        await world.until(lambda: not len(edge.node.writer.store.latest))
+        await world.drained(edge)
+        assert await hub.values() == ["open"] * arrives + ["shut"]
 
 
 @in_virtual_time

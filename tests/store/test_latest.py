@@ -12,7 +12,7 @@ from kos_edge.store.owed import Appended, Stamp
 from kos_edge.store.store import Store
 from tests.delivery.world import LANE
 
-STAMP = Stamp(5_000, 1_800_000_000_000, 250)
+STAMP = Stamp(5_000, 1_800_000_000_000, 250, 1_800_000_000_900)
 
 
 @pytest.fixture

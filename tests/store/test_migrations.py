@@ -2,6 +2,7 @@
 
 `schema_N` holds an edge's store and a hub's, written by the last version with that schema: an in-order and a
 fresh-first stream of five packs each; the hub has packs one, two and four, and receipts for the first two have come.
+From schema 4 on the newest value of one topic waits at the edge.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from kos_edge.klp.pack import Pack, unseal
 from kos_edge.store import sql
 from kos_edge.store.journal import Incoming
 from kos_edge.store.outbox import Stamp
+from kos_edge.store.salvage import Rescue, salvage
 from kos_edge.store.store import Store
 from tests.delivery.world import MESH, values
 
 HERE = Path(__file__).parent
 KEY = KeyPair.from_seed(bytes(32))
 NOW = Stamp(1000, None, None)
+VALUE = Stamp(900, 1_800_000_000_000, 250)
 
 
 @pytest.mark.parametrize("schema", range(1, len(sql.MIGRATIONS)))
@@ -37,6 +40,7 @@ def test_a_store_of_an_earlier_schema_goes_on(schema: int, tmp_path: Path) -> No
     assert edge.outbox.usage.messages == 120
     assert hub.records.cursor("reader") == 1
     assert [letter.id for letter in hub.records.dead()] == ["x"]
+    assert [kept.stamp for _, kept in edge.latest] == [VALUE] * (schema >= 4)
     owed = edge.outbox.owed()
     offers = [Offer(each.stream, each.first, each.last) for each in owed]
     hub.database.transact([lambda: hub.journal.declare(KEY.kid, offers, 0)])
@@ -49,6 +53,14 @@ def test_a_store_of_an_earlier_schema_goes_on(schema: int, tmp_path: Path) -> No
     assert sorted(map(str, values(hub))) == sorted(str(n) for n in [*range(100), *range(100)])
     edge.close()
     hub.close()
+
+
+def test_a_salvage_of_a_file_of_the_fourth_schema_keeps_its_newest_values(tmp_path: Path) -> None:
+    path = tmp_path / "kos.db"
+    shutil.copy(HERE / "schema_4" / "edge.sqlite3", path)
+    salvage(path, Rescue(KEY, dict, lambda: "now"))
+    with closing(Store(path)) as store:
+        assert [kept.stamp for _, kept in store.latest] == [VALUE]
 
 
 def test_tombstones_of_the_first_schema_stay_what_they_are(tmp_path: Path) -> None:
