@@ -110,6 +110,11 @@ def is_in(member: Membership, audience: str) -> bool:
     )
 
 
+def shared_audiences(member: Membership) -> tuple[str, ...]:
+    """Those that the member belongs to with some of the others: its role and its groups."""
+    return (member.role.text, *(text for text in member.capabilities if text.startswith(GROUP)))
+
+
 def sign_policy(seal: Seal, rules: tuple[Rule, ...], *, number: int, at: int) -> bytes:
     """The policy of these rules; `number` is one more than that of the one it replaces. Raises Invalid."""
     wire = [

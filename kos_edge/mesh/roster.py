@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor
 from kos_edge.klp.identity import kid_text
+from kos_edge.klp.stream import audience_to_wire
 from kos_edge.mesh.claims import check_name
 from kos_edge.mesh.membership import (
     REPLACES,
@@ -22,6 +23,7 @@ from kos_edge.mesh.membership import (
     nobody_revoked,
     verify_membership,
 )
+from kos_edge.mesh.policy import shared_audiences
 
 MAX_MEMBERS = 65_536
 MAX_NAME = 63
@@ -37,6 +39,7 @@ class Roster:
         self._revoked = revoked
         self._members: dict[bytes, Membership] = {}
         self._names: dict[str, set[bytes]] = {}
+        self._audiences: dict[str, set[bytes]] = {}  # by role and group
 
     def __len__(self) -> int:
         return len(self._members)
@@ -51,6 +54,16 @@ class Roster:
     def get(self, kid: bytes) -> Membership | None:
         return self._members.get(kid)
 
+    def of(self, audience: str) -> list[Membership]:
+        """The members of an audience in its text form, in no order; how many others there are costs nothing."""
+        to = audience_to_wire(audience)
+        if isinstance(to, bytes):
+            member = self._members.get(to)
+            return [] if member is None else [member]
+        if audience == "all":
+            return list(self._members.values())
+        return [self._members[kid] for kid in self._audiences.get(audience, ())]
+
     def add(self, membership: Membership) -> bool:
         """Take a *verified* membership; whether it changed anything. Raises Invalid when there is no room.
 
@@ -64,16 +77,17 @@ class Roster:
         self.remove(membership.kid)
         self._members[membership.kid] = membership
         self._names.setdefault(membership.name, set()).add(membership.kid)
+        for audience in shared_audiences(membership):
+            self._audiences.setdefault(audience, set()).add(membership.kid)
         return True
 
     def remove(self, kid: bytes) -> None:
         """Forget a member, if it is there."""
         known = self._members.pop(kid, None)
         if known is not None:
-            holders = self._names[known.name]
-            holders.discard(kid)
-            if not holders:
-                del self._names[known.name]
+            _discard(self._names, known.name, kid)
+            for audience in shared_audiences(known):
+                _discard(self._audiences, audience, kid)
 
     def revoked(self, member: Membership) -> bool:
         """Whether this member's key, or one above it, is revoked, or it is a hub that was replaced."""
@@ -149,6 +163,12 @@ class Roster:
     def _holders(self, name: str) -> list[Membership]:
         members = (self._members[kid] for kid in self._names.get(name, ()))
         return [member for member in members if not self.revoked(member)]
+
+
+def _discard(index: dict[str, set[bytes]], name: str, kid: bytes) -> None:
+    index[name].discard(kid)
+    if not index[name]:
+        del index[name]
 
 
 def resolve(text: str, listed: Iterable[Listed], *, of: str = "member") -> bytes:

@@ -227,5 +227,5 @@ class Numbering:
         )
         if any(other not in again for other in later):
             return False
-        readers = [member for member in self._trust.roster if is_in(member, end.audience)]
+        readers = self._trust.roster.of(end.audience)
         return all(m.kid in (peer.kid, self._trust.kid) or self._trust.revoked(m) for m in readers)

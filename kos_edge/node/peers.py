@@ -20,7 +20,6 @@ from kos_edge.discovery.static import look_up
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
-from kos_edge.mesh.policy import is_in
 from kos_edge.node.handshakes import Handshakes, Reached
 from kos_edge.node.link import Declined, Link
 from kos_edge.node.racing import MOST, first_of, ways_to
@@ -200,7 +199,7 @@ class Peers:
 
     def complaints(self) -> list[str]:
         """What stands in the way to hubs that no link serves."""
-        hubs = {m.kid for m in self._trust.roster if m.role is Role.HUB and not self._trust.barred(m)}
+        hubs = {m.kid for m in self._trust.roster.of("hub") if not self._trust.barred(m)}
         texts = [w.complaint for kid, w in self._known.items() if kid in hubs and kid not in self._links]
         texts += [known.complaint for known in self._static if not self._is_linked(known)]
         return sorted({text for text in texts if text})
@@ -373,12 +372,10 @@ class Peers:
         """The kids to have a link with: hubs, and whoever something is owed to."""
         own = self._trust.membership
         assert own is not None
-        hubs = {member.kid for member in self._trust.roster if member.role is Role.HUB}
-        wanted = hubs if own.role is not Role.HUB else set()
         audiences = await self._writer.read(_owed_audiences)
-        for member in self._trust.roster:
-            if any(is_in(member, audience) for audience in audiences):
-                wanted.add(member.kid)
+        if own.role is not Role.HUB:
+            audiences.add("hub")
+        wanted = {member.kid for audience in audiences for member in self._trust.roster.of(audience)}
         wanted.update(unmet(self._known, self._trust))
         wanted.discard(self._trust.kid)
         return [kid for kid in sorted(wanted) if not self._is_barred(kid)]

@@ -1,10 +1,10 @@
 """R11: however much of a higher priority waits, the lowest lane gets its configured share of a full link.
 
 Whole nodes over a slow wire in virtual time, datagrams and streams. Every lane has more queued than the link carries;
-while that lasts, its share is compared with the turns on the link that each lane gets, and with what the hub gets of it.
+while that lasts, its share is compared with the turns on the link that a lane gets, and with what the hub has of it.
 
 Which lanes lost datagrams are of is by lot: of 23 packs, one lane had 19 at the hub and all its turns. So on a lossy
-link what the hub gets is held to the share only roughly.
+link what the hub has is held to the share only roughly.
 """
 
 from __future__ import annotations

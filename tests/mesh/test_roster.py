@@ -9,6 +9,7 @@ from kos_edge.klp import cbor
 from kos_edge.klp.identity import KeyPair
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership, is_shut_out
+from kos_edge.mesh.policy import is_in
 from kos_edge.mesh.roster import Roster
 from kos_edge.mesh.rotation import OtherMesh
 from tests.mesh.world import AUTHORITY, HUB, LAMP, OTHER_AUTHORITY, PUMP, SECOND_HUB, T0, hub, key, member
@@ -192,3 +193,20 @@ def test_a_member_of_a_revoked_issuer_is_renewed_when_a_person_says_so() -> None
     renewed = first.renew(PUMP.kid, at=T0)
     assert not first.roster.revoked(renewed)
     assert first.roster.get(PUMP.kid) == renewed
+
+
+def test_whoever_is_in_an_audience_is_found_as_the_policy_says() -> None:
+    roster = Roster()
+    issuer = hub()
+    roster.add(issuer.membership)
+    roster.add(issuer.admit(PUMP.public, "pump", Role.EDGE, at=T0, capabilities=("group:cellar",)))
+    roster.add(
+        issuer.admit(LAMP.public, "lamp", Role.RELAY, at=T0, capabilities=("group:cellar", "group:lamps"))
+    )
+    kids = (f"kid:{PUMP.kid.hex()}", f"kid:{SECOND_HUB.kid.hex()}")
+    audiences = ("all", "hub", "edge", "relay", "group:cellar", "group:lamps", "group:none", *kids)
+    for _ in range(2):
+        for audience in audiences:
+            expected = {member.kid for member in roster if is_in(member, audience)}
+            assert {member.kid for member in roster.of(audience)} == expected
+        roster.remove(LAMP.kid)
