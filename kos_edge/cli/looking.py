@@ -44,6 +44,8 @@ def queue_text(report: QueueReport, now: float) -> str:
         text += f", {counted(report['latest'], 'newest value')} besides"
     if report["dead"]:
         text += f"; {counted(report['dead'], 'dead letter')} (kos-edge queue dead)"
+    if report["dead_dropped"]:
+        text += f"; {counted(report['dead_dropped'], 'older dead letter')} had to go for newer ones"
     return text
 
 

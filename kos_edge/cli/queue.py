@@ -12,7 +12,7 @@ from kos_edge.cli.face import Face, common, pass_face
 from kos_edge.cli.forecast import forecast_text
 from kos_edge.cli.looking import queue_text
 from kos_edge.cli.reach import ask, reach
-from kos_edge.cli.show import age, columns, local_time, plain_value, size
+from kos_edge.cli.show import age, columns, counted, local_time, plain_value, size
 from kos_edge.control.reports import DeadLetter
 
 
@@ -51,7 +51,7 @@ def queue(context: click.Context) -> None:
 @pass_face
 def dead(face: Face) -> None:
     """Messages that were refused or broke their handler, oldest first, with the reason."""
-    letters = asyncio.run(_letters(face))
+    letters, gone = asyncio.run(_letters(face))
     rows = [
         (
             each["id"],
@@ -64,7 +64,10 @@ def dead(face: Face) -> None:
         for each in letters
     ]
     header = ("ID", "TOPIC", "SINCE", "TRIED", "REASON", "BODY")
-    face.answer(letters, columns(rows, header) if rows else "there are no dead letters")
+    text = columns(rows, header) if rows else "there are no dead letters"
+    if gone:
+        text += f"\n{counted(gone, 'older dead letter')} had to go for newer ones"
+    face.answer(letters, text)
 
 
 @queue.command()
@@ -77,6 +80,7 @@ def retry(face: Face, id: str) -> None:
     face.answer(report, f"{report['id']} is in the queue again")
 
 
-async def _letters(face: Face) -> list[DeadLetter]:
+async def _letters(face: Face) -> tuple[list[DeadLetter], int]:
+    """What is kept, and how many had to go."""
     async with reach(face) as node, aclosing(node.queue_dead()) as letters:
-        return [each async for each in letters]
+        return [each async for each in letters], (await node.queue())["dead_dropped"]

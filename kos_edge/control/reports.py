@@ -111,7 +111,8 @@ class QueueReport(TypedDict):
 
     `percent` is how full its fullest part is, of the whole or of a priority with a limit of its own; `when_full` is
     what happens then: ``reject``, ``drop-oldest`` or ``drop-lowest-priority``. `latest` values wait
-    besides, one a topic, that get their numbers when they are sent.
+    besides, one a topic, that get their numbers when they are sent. `dead` letters are kept; `dead_dropped` had to go
+    for newer ones since the store was made.
     """
 
     messages: int
@@ -124,6 +125,7 @@ class QueueReport(TypedDict):
     oldest_at: str | None
     in_flight: int
     dead: int
+    dead_dropped: int
     lanes: list[LaneReport]
     forecast: ForecastReport
 

@@ -79,6 +79,7 @@ class Attempts:
 
         def work(store: Store) -> None:
             store.records.bury(letter)
+            store.records.trim_dead()
             if entry:
                 store.records.attempted(self._name, letter.id, entry, BURIED)
 

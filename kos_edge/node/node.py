@@ -22,6 +22,7 @@ from kos_edge.agents.worker import ThreadWorker, Worker
 from kos_edge.bootstrap.admission import Mode
 from kos_edge.clock import Clock, SystemClock
 from kos_edge.delivery.fair import Weights
+from kos_edge.delivery.limits import Limit
 from kos_edge.delivery.volatile import VolatileRing
 from kos_edge.discovery.mdns import Mdns
 from kos_edge.discovery.sighting import Advertisement, Found, Hint
@@ -189,6 +190,7 @@ class Node:
         if any(rule.limits for rule in self.config.topics):
             store.outbox.limited = lambda topic: self._terms_of(topic).limit is not None
         store.outbox.limits = limits_of(self.config.queue)
+        store.records.dead_limit = Limit(self.config.queue.max_dead, self.config.queue.max_dead_bytes)
 
     def _build(self) -> None:
         self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.withholds)

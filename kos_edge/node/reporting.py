@@ -160,7 +160,7 @@ def _seen_at(seen: dict[bytes, tuple[list[Found], float | None, str]], kid: byte
 async def queue(node: Node) -> QueueReport:
     """The outbox, lane by lane."""
 
-    def work(store: Store) -> tuple[list[LaneReport], int, int, int, str | None]:
+    def work(store: Store) -> tuple[list[LaneReport], int, int, tuple[int, int], str | None]:
         lanes = []
         for (audience, cls), waiting in store.outbox.lanes().items():
             oldest = min((each.at_ms for each in waiting if each.at_ms), default=None)
@@ -179,7 +179,8 @@ async def queue(node: Node) -> QueueReport:
             )
         usage = store.outbox.usage
         oldest_of_all = min((lane["oldest_at"] for lane in lanes if lane["oldest_at"]), default=None)
-        return lanes, usage.messages, usage.bytes, store.records.dead_count(), oldest_of_all
+        dead = store.records.dead_count(), store.records.dead_dropped()
+        return lanes, usage.messages, usage.bytes, dead, oldest_of_all
 
     lanes, messages, size, dead, oldest = await node.writer.read(work)
     return QueueReport(
@@ -192,7 +193,8 @@ async def queue(node: Node) -> QueueReport:
         latest=len(node.writer.store.latest),
         oldest_at=oldest,
         in_flight=sum(link.courier.in_flight for link in node.peers.links.values()),
-        dead=dead,
+        dead=dead[0],
+        dead_dropped=dead[1],
         lanes=lanes,
         forecast=await node.forecasting.report(),
     )

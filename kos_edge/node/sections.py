@@ -83,6 +83,12 @@ class QueueSection:
     max_bytes_high: int | None = setting(SIZE, None, "Of priority high.", sample='"64MB"')
     max_messages_critical: int | None = setting(count(), None, "Of priority critical.", sample="100000")
     max_bytes_critical: int | None = setting(SIZE, None, "Of priority critical.", sample='"64MB"')
+    max_dead: int = setting(
+        count(),
+        10_000,
+        "At most so many dead letters are kept; for a newer one the oldest goes, and is counted.",
+    )
+    max_dead_bytes: int = setting(SIZE, 64_000_000, "The same for the size of their messages.")
     weight_high: int = setting(
         count(),
         4,

@@ -140,8 +140,10 @@ class Settling:
 
         A refusal is said more than once; one that was buried is not again, for it may have been taken out since.
         """
-        said = {
+        said = {  # nobody else can drop for us: so marked it would be kept beyond the limit of dead letters
             Position(item.stream, refusal.seq): refusal.reason
+            if refusal.reason != Reason.DROPPED
+            else int(Reason.REFUSED)
             for item in settled
             for refusal in item.refusals
         }
@@ -150,6 +152,8 @@ class Settling:
             for position, reason in said.items()
             if position not in self._buried and self._bury(store, position, reason)
         ]
+        if dead:
+            store.records.trim_dead()
         return [waiting for item in settled for waiting in store.outbox.settle(item)], dead
 
     def _bury(self, store: Store, position: Position, reason: int) -> bool:

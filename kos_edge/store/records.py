@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kos_edge.delivery.limits import Amount, Limit
+from kos_edge.delivery.wire import Reason
 from kos_edge.store import sql
 from kos_edge.store.database import Database
+
+_DEAD_DROPPED = ("count", b"dead letters that had to go")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.dead_limit = Limit()
+        """How many dead letters are kept, and how many bytes of messages in them."""
 
     def all(self, kind: str) -> dict[bytes, bytes]:
         """Every record of `kind` by key."""
@@ -87,6 +93,29 @@ class Records:
     def dead_count(self) -> int:
         """How many dead letters there are."""
         return int(self._database.execute(sql.DEAD_COUNT).fetchone()[0])
+
+    def trim_dead(self) -> int:
+        """Let the oldest dead letters go that are too many; how many went, which are counted for good.
+
+        Not what `leave` has set aside (Reason.DROPPED): that was the queue, and is bounded as it was.
+        """
+        kept = Amount(*self._database.execute(sql.DEAD_TOTALS, (Reason.DROPPED,)).fetchone())
+        gone = 0
+        while not self.dead_limit.holds(kept):
+            for ident, size in self._database.execute(sql.DEAD_OLDEST, (Reason.DROPPED,)).fetchall():
+                self._database.execute(sql.DEAD_DELETE, (ident,))
+                kept += Amount(-1, -size)
+                gone += 1
+                if self.dead_limit.holds(kept):
+                    break
+        if gone:
+            self.put(*_DEAD_DROPPED, (self.dead_dropped() + gone).to_bytes(8, "big"))
+        return gone
+
+    def dead_dropped(self) -> int:
+        """How many dead letters have gone for newer ones since this store was made."""
+        kind, key = _DEAD_DROPPED
+        return int.from_bytes(self.all(kind).get(key, b""), "big")
 
     def exhume(self, ident: str) -> Dead | None:
         """Take a dead letter out."""

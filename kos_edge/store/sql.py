@@ -151,6 +151,8 @@ DEAD_ALL = "SELECT id, at, reason, topic, message FROM dead ORDER BY at, id"
 DEAD_GET = "SELECT topic, message FROM dead WHERE id = ?"
 DEAD_DELETE = "DELETE FROM dead WHERE id = ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
+DEAD_TOTALS = "SELECT count(*), ifnull(sum(length(message)), 0) FROM dead WHERE reason != ?"
+DEAD_OLDEST = "SELECT id, length(message) FROM dead WHERE reason != ? ORDER BY at, id LIMIT 256"
 
 LATEST_ALL = "SELECT audience, class, topic, uptime, at, uncertainty, message, steady FROM latest"
 LATEST_PUT = (

@@ -127,6 +127,8 @@ def test_peers_and_queue_are_tables(kos_edge: CommandLine, daemon: Daemon) -> No
     assert summary.startswith("2 messages, 640 B, the oldest from ")
     assert lane.split()[:5] == ["hub", "normal", "durable", "in-order", "2"]
     assert "refused by the hub: revoked" in kos_edge("queue", "dead").out
+    assert kos_edge("queue", "dead").out.endswith("\n2 older dead letters had to go for newer ones\n")
+    assert "; 2 older dead letters had to go for newer ones" in summary
     assert kos_edge("queue", "retry", "some.id").out == "some.id is in the queue again\n"
 
 

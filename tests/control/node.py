@@ -211,6 +211,7 @@ class SmallNode(NodeVaultOperations):
             "oldest_at": AT,
             "in_flight": 1,
             "dead": 1,
+            "dead_dropped": 2,
             "lanes": [
                 {
                     "audience": "hub",

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from kos_edge.cli.demo.ledger import Ledger
+from kos_edge.delivery.wire import Reason
 from kos_edge.errors import Unavailable
 from kos_edge.node import reporting
+from kos_edge.node.attempts import Attempts
 from kos_edge.node.config import parse_config
 from kos_edge.node.sections import QueueSection
+from kos_edge.store.records import Dead
 from kos_edge.testing import in_virtual_time
 from tests.node.world import World
 
@@ -71,3 +74,14 @@ def test_limits_are_read_from_the_file() -> None:
         1_000_000,
         None,
     )
+
+
+@in_virtual_time
+async def test_dead_letters_are_kept_up_to_a_limit_and_those_that_went_are_told(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub(queue=QueueSection(max_dead=3))
+        attempts = Attempts(hub.node.writer, "reader")
+        for number in range(5):
+            await attempts.bury(Dead(f"id.{number}", number, Reason.HANDLER, "a", b""), 0)
+        report = (await hub.operations.status())["queue"]
+        assert (report["dead"], report["dead_dropped"]) == (3, 2)
