@@ -34,6 +34,7 @@ UNTAKEN_LEAST_S = (
 UNTAKEN_MOST_S = (
     3.0  # that the peer never takes must not fill the link: RFC 8085 3.1.3's rate without measurement
 )
+UNTAKEN_OFTEN = 6  # times, the last at the longest pause: the peer may wait for what it will never get
 RANGES_KEPT = 256  # of one fresh-first stream; a receiver names 64
 WAIT_MOST_S = 60.0  # the longest rest that a peer may ask for
 
@@ -117,6 +118,11 @@ class Courier:
     def idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
         return not (self._lanes.waiting or self._flying or self._untaken)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the peer has answered something again and again and never taken it."""
+        return any(untaken.times >= UNTAKEN_OFTEN for untaken in self._untaken.values())
 
     @property
     def most_buffered(self) -> int:

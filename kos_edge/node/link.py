@@ -128,7 +128,7 @@ class Link:
         self._compared: set[Stream] | None = (
             None  # where not all that is owed has been compared: the streams that were
         )
-        self._begun: set[Stream] = set()  # streams whose beginning the peer was offered or is being sent
+        self._begun: dict[Stream, int] = {}  # up to where the peer has it, or was told that it will not
         self._met = False
         self._compared_at = clock.monotonic()
         self._carried = False  # something was since then
@@ -268,7 +268,7 @@ class Link:
             lanes.setdefault(lane_of(each.stream), []).append(each)
         parts = [lane[:OFFERS] for lane in lanes.values()]
         part = [each for lane in parts for each in lane]
-        self._begun.update(o.stream for o in part)
+        self._begun.update({o.stream: o.first - 1 for o in part})
         self._compared = {o.stream for o in part} if len(owed) > len(part) else None
         if not part and self._met:
             return False
@@ -286,17 +286,25 @@ class Link:
         if self.peer.role is Role.HUB and answer.time_ms is not None:
             self._uptime.heard(self.peer.kid, answer.time_ms)
         synced = await self._numbering.believed(self.peer, answer)
-        await self._settle(self.courier.on_receipts(self._entitled(synced.receipts)))
+        receipts = self._entitled(synced.receipts)
+        self._begun |= {r.stream: max(r.held, self._begun.get(r.stream, 0)) for r in receipts}
+        await self._settle(self.courier.on_receipts(receipts))
         for o in part:
             self._loaded.pop(o.stream, None)
             self._fresh.forget(o.stream)
         return await self._numbering.compare(self.peer, synced, [o.stream for o in part])
 
     async def _compare_again(self) -> None:
-        """The courier has nothing to do, and yet something is owed: say what, and bring what is missing there."""
+        """Something is owed, and the courier has nothing to do or cannot get it taken: say what, and bring that."""
         await self._settling.flush()
-        await self._compare()
+        await (self._compare() if self.courier.idle() else self._compare_beside())
         await self._load()
+
+    async def _compare_beside(self) -> None:
+        """Compare while the courier works: what it was given is not given again."""
+        loaded = dict(self._loaded)
+        await self._compare()
+        self._loaded |= loaded
 
     def _owed(self, store: Store) -> list[Owed]:
         return [owed for owed in store.outbox.owed() if is_in(self.peer, owed.stream.audience)]
@@ -321,7 +329,11 @@ class Link:
                 self.session.close("the peer does not answer")
             elif self.courier.strikes >= DOUBT_STRIKES or self.session.needs_rekey:
                 self._doubt(self.session)
-            elif self._carried and now - self._compared_at > COMPARE_EVERY_S and self.courier.idle():
+            elif (
+                self._carried
+                and now - self._compared_at > COMPARE_EVERY_S
+                and (self.courier.idle() or self.courier.is_refused)
+            ):
                 self._met = False
                 await self._compare_again()
             elif now - self.session.heard_at > self._keepalive_s and self.courier.idle():
@@ -345,9 +357,7 @@ class Link:
         for load in self.courier.add(loads):
             self._fresh.back(load)
         if unheard_of:  # only an offer says that the peer need not wait for what it will never get
-            loaded = dict(self._loaded)
-            await self._compare()
-            self._loaded |= loaded
+            await self._compare_beside()
             self.news.set()
         fresh = [load for load in self._ring.take(self._loaded) if is_in(self.peer, load.stream.audience)]
         for load in fresh:
@@ -357,7 +367,7 @@ class Link:
     def _gather(self, store: Store) -> tuple[list[Load], bool]:
         """What comes next of the streams that this peer is owed, as much as the courier has room for in each lane.
 
-        And whether something has to be offered first: a stream that this peer has not heard of whose beginning was
+        And whether something has to be offered first: a stream of which something that this peer has not heard of was
         settled elsewhere, or a lane of which all that was compared is settled.
         """
         room: dict[LaneKey, int] = {}
@@ -379,14 +389,14 @@ class Link:
             after = max(self._loaded.get(owed.stream, 0), owed.first - 1)
             if left <= 0:
                 continue
-            if owed.first > 1 and owed.stream not in self._begun:
+            heard_of = max(self._loaded.get(owed.stream, 0), self._begun.get(owed.stream, 0))
+            if owed.first - 1 > heard_of:
                 settled_elsewhere = True
                 continue
             if after < owed.last:
                 now = self._clock.monotonic()
                 found = store.outbox.take(owed.stream, after, left, self._uptime.stamp(), now)
                 if found:
-                    self._begun.add(owed.stream)
                     self._loaded[owed.stream] = found[-1].last
                     self._settling.leaving(owed.stream, found[-1].last)
                 room[lane] -= sum(len(load.pack) for load in found)
