@@ -67,6 +67,8 @@ class Disk:
         self._path = Path()
         self._cut_after = 0
         self._on_cut: Callable[[Content], None] | None = None
+        self._is_cut = False
+        self._after: Content | None = None
 
     def mount(self, database: Database) -> None:
         """Lie under this database from now on."""
@@ -86,16 +88,20 @@ class Disk:
     def left(self, before: Content, folder: Path, target: Path) -> None:
         """Copy a state folder as the power cut left it: `before` was synced, everything since was not."""
         shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*-shm", "*.reserve"))
-        torn(before, Content.read(self._path), self._lot).write(target / self._path.name)
+        after = self._after or Content.read(self._path)
+        self._is_cut, self._after = False, None
+        torn(before, after, self._lot).write(target / self._path.name)
 
     def _commit(self) -> None:
+        if self._is_cut and self._after is None:  # a later commit begins when the one that was cut is synced
+            self._after = Content.read(self._path)
         if self.ailment is not None:
             raise self.ailment.error()
         if self.committed is not None:
             asyncio.get_running_loop().call_soon(self.committed)
         if self._on_cut is not None:
             if self._cut_after == 0:
-                on_cut, self._on_cut = self._on_cut, None
+                on_cut, self._on_cut, self._is_cut = self._on_cut, None, True
                 if self.committed is not None:
                     self.committed()  # the commit before this one may not have been looked at yet
                 on_cut(Content.read(self._path))

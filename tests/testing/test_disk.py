@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from kos_edge.klp.body import Data
+from kos_edge.store.database import Database
 from kos_edge.testing import in_virtual_time
-from kos_edge.testing.disk import Content, torn
+from kos_edge.testing.disk import Content, Disk, torn
 from kos_edge.testing.oracle import Oracle
 from kos_edge.testing.trace import Trace
 from tests.node.world import World
@@ -97,3 +98,25 @@ async def test_a_receiver_that_forgets_what_it_gave_a_receipt_for_is_found_out(t
         await hub.start()
         oracle.started(hub)
     assert "which nobody has" in said[0]
+
+
+def test_what_a_process_still_commits_after_its_power_failed_is_on_no_disk(tmp_path: Path) -> None:
+    """It may do so before it is noticed: each of those would have waited for the sync that never came."""
+    (tmp_path / "state").mkdir()
+    for seed in range(20):
+        disk = Disk(random.Random(seed))
+        cut: list[Content] = []
+        with closing(Database(tmp_path / "state" / f"{seed}.db")) as database:
+            disk.mount(database)
+
+            def commit(number: int, database: Database = database) -> None:
+                database.transact([lambda: database.put(f"{number}", bytes(200))])
+
+            commit(0)
+            disk.cut_at(0, cut.append)
+            for number in range(1, 6):
+                commit(number)
+            disk.left(cut[0], tmp_path / "state", tmp_path / f"left {seed}")
+        with closing(Database(tmp_path / f"left {seed}" / f"{seed}.db")) as left:
+            assert left.get("0") is not None
+            assert left.get("2") is None
