@@ -103,11 +103,10 @@ def _at_limit(outbox: Outbox) -> str:
     if when_full is WhenFull.REJECT:
         return "new messages are refused; nothing that waits is dropped"
     first: dict[tuple[str, Priority], int] = {}
-    for (audience, cls), waiting in outbox.lanes().items():
-        oldest = next((pack.id for pack in waiting if pack.gone is None), None)
-        if oldest is not None:
+    for (audience, cls), standing in outbox.lanes().items():
+        if standing.oldest is not None:
             lane = (audience, cls.priority)
-            first[lane] = min(oldest, first.get(lane, oldest))
+            first[lane] = min(standing.oldest, first.get(lane, standing.oldest))
     if when_full is WhenFull.DROP_OLDEST:
         first = {lane: oldest for lane, oldest in first.items() if lane[1] is not Priority.CRITICAL}
     if not first:

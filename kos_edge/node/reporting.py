@@ -162,18 +162,18 @@ async def queue(node: Node) -> QueueReport:
 
     def work(store: Store) -> tuple[list[LaneReport], int, int, tuple[int, int], str | None]:
         lanes = []
-        for (audience, cls), waiting in store.outbox.lanes().items():
-            oldest = min((each.at_ms for each in waiting if each.at_ms), default=None)
+        for (audience, cls), standing in store.outbox.lanes().items():
+            oldest = standing.oldest_at
             lanes.append(
                 LaneReport(
                     audience=audience,
                     priority=cls.priority.name.lower(),
                     durable=cls.durable,
                     order="fresh-first" if cls.fresh else "in-order",
-                    messages=sum(each.count for each in waiting if each.gone is None),
-                    bytes=sum(each.size for each in waiting),
-                    dropped=sum(each.count for each in waiting if each.gone is Removal.DROPPED),
-                    expired=sum(each.count for each in waiting if each.gone is Removal.EXPIRED),
+                    messages=standing.messages,
+                    bytes=standing.bytes,
+                    dropped=standing.dropped,
+                    expired=standing.expired,
                     oldest_at=None if oldest is None else time_text_ms(node.uptime.shown_ms(oldest)),
                 )
             )

@@ -6,12 +6,9 @@ settled yet. What is dropped or expires leaves a tombstone in its place, in the 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from operator import attrgetter
 
 from kos_edge.delivery.forecast import Flow
 from kos_edge.delivery.limits import Amount, Lane, Limits, make_room
@@ -43,16 +40,15 @@ from kos_edge.store.owed import (
     Dropped,
     Owed,
     Stamp,
+    Standing,
     Usage,
     Waiting,
-    adjacent,
-    first_after,
-    runs,
     topics_in,
     uptime_since,
     without_expired,
 )
 from kos_edge.store.packs import Entry, Packs
+from kos_edge.store.queued import Queued
 from kos_edge.store.streams import StreamRow, Streams
 
 __all__ = ["Appended", "Outbox", "Owed", "Stamp", "Usage", "Waiting"]
@@ -82,7 +78,7 @@ class Outbox:
         """What this process has appended and settled, by lane. A commit that failed is in it: rates hardly feel it."""
         self.by_topic: dict[str, Usage] = {}
         self.limited: Callable[[str], bool] | None = None
-        self._index: dict[int, list[Waiting]] = {}  # by stream id, in order
+        self._index: dict[int, Queued] = {}  # by stream id
         self._gone: deque[tuple[int, Waiting]] = deque(maxlen=GONE)
         self._lasting: dict[
             int, float
@@ -130,13 +126,18 @@ class Outbox:
                 counted = self.limited is not None and not gone
                 topics = topics_in(self._packs.sealed(ident), self.limited) if counted else ()
                 self.count_in(row, Waiting(ident, first, last, size, at, ttl, None, topics, reason))
-        for packs in self._index.values():  # what was numbered anew has kept its place in the journal
-            packs.sort(key=attrgetter("first"))
+        for ident, packs in self._index.items():  # what was numbered anew has kept its place in the journal
+            self._index[ident] = packs.in_order()
 
     def count_in(self, row: StreamRow, waiting: Waiting) -> None:
         """What comes next of a stream is owed."""
-        self._index.setdefault(row.id, []).append(waiting)
+        self._index.setdefault(row.id, Queued()).append(waiting)
         self._count_in(row, waiting)
+
+    def _queued(self, row: StreamRow | None) -> Queued:
+        """What is owed of a stream; of nothing, nothing."""
+        packs = None if row is None else self._index.get(row.id)
+        return Queued() if packs is None else packs
 
     def _count_in(self, row: StreamRow, waiting: Waiting) -> None:
         usage = self.usage if waiting.gone is None else self.tombstones
@@ -249,8 +250,7 @@ class Outbox:
         victims: dict[Stream, list[Waiting]] = {}
         for victim in make_room(self.limits, standing, lanes, priority, arriving):
             for ident, packs in self._index.items():
-                place = first_after(packs, victim.first - 1)
-                if place < len(packs) and packs[place] is victim:
+                if packs.find(victim) is not None:
                     victims.setdefault(streams[ident], []).append(victim)
         count = sum(self.bury(each, packs, Removal.DROPPED, key, mesh) for each, packs in victims.items())
         return Dropped(count, frozenset(victims))
@@ -274,7 +274,7 @@ class Outbox:
 
     def release(self, row: StreamRow) -> list[Waiting]:
         """What is owed of a stream is owed under its numbers no more; the caller numbers it anew."""
-        packs = self._index.pop(row.id, [])
+        packs = list(self._index.pop(row.id, ()))
         for waiting in packs:
             self._count_out(row, waiting)
         return packs
@@ -292,12 +292,12 @@ class Outbox:
         row = self._streams.find(stream)
         if row is None or stream.source != key.kid:
             return 0
-        packs = self._index.get(row.id, [])
+        packs = self._queued(row)
         buried = 0
-        for start, end in runs(packs, victims):  # from the end, so that the places before stay what they are
-            if end < len(packs) and packs[end].gone is reason and adjacent(packs, end):
+        for start, end in packs.runs(victims):  # from the end, so that the places before stay what they are
+            if end < len(packs) and packs[end].gone is reason and packs.adjacent(end):
                 end += 1
-            if start and packs[start - 1].gone is reason and adjacent(packs, start):
+            if start and packs[start - 1].gone is reason and packs.adjacent(start):
                 start -= 1
             grave = dig(row, packs, start, end, reason, self._packs.sealed, key, mesh)
             buried += sum(each.count for each in packs[start:end] if each.gone is None)
@@ -305,7 +305,7 @@ class Outbox:
         return buried
 
     def _lay(
-        self, row: StreamRow, packs: list[Waiting], start: int, end: int, reason: Removal, grave: Grave
+        self, row: StreamRow, packs: Queued, start: int, end: int, reason: Removal, grave: Grave
     ) -> None:
         """The tombstone takes the row of the last of the packs that it replaces: order and cursors hold."""
         for waiting in packs[start:end]:
@@ -315,22 +315,17 @@ class Outbox:
         last = packs[end - 1]
         self._packs.replace(last.id, grave.first, grave.count, grave.raw, last.size)
         tombstone = replace(last, first=grave.first, size=len(grave.raw), ttl_s=None, topics=(), gone=reason)
-        packs[start:end] = [tombstone]
+        packs.replace(start, end, tombstone)
         self._count_in(row, tombstone)
 
     def expired(self, now: Stamp) -> dict[Stream, list[Waiting]]:
         """The packs of which every message has outlived its ttl, as far as their age is known."""
         found: dict[Stream, list[Waiting]] = {}
         for ident, packs in self._index.items():
-            for waiting in packs:
-                if waiting.ttl_s is None or waiting.gone is not None:
-                    continue
-                age_ms = waiting.age_ms(now)
-                if age_ms is None or age_ms < waiting.ttl_s * 1000:
-                    continue
+            for waiting in packs.outlived(now):
                 if waiting.id not in self._lasting:
                     self._lasting[waiting.id] = lasts_ms(self._packs.sealed(waiting.id))
-                if age_ms >= self._lasting[waiting.id]:
+                if (waiting.age_ms(now) or 0) >= self._lasting[waiting.id]:
                     found.setdefault(self._streams.by_id(ident).stream, []).append(waiting)
         return found
 
@@ -345,14 +340,14 @@ class Outbox:
     def waiting(self, stream: Stream) -> Sequence[Waiting]:
         """What is owed of `stream`, in order."""
         row = self._streams.find(stream)
-        return () if row is None else tuple(self._index.get(row.id, ()))
+        return tuple(self._queued(row))
 
-    def lanes(self) -> dict[tuple[str, Class], list[Waiting]]:
-        """What is owed, by audience and class."""
-        lanes: dict[tuple[str, Class], list[Waiting]] = {}
+    def lanes(self) -> dict[tuple[str, Class], Standing]:
+        """How much is owed, by audience and class."""
+        lanes: dict[tuple[str, Class], Standing] = {}
         for ident, packs in self._index.items():
             stream = self._streams.by_id(ident).stream
-            lanes.setdefault((stream.audience, stream.cls), []).extend(packs)
+            packs.count_into(lanes.setdefault((stream.audience, stream.cls), Standing()))
         return lanes
 
     def take(self, stream: Stream, after: int, limit_bytes: int, now: Stamp, loaded_at: float) -> list[Load]:
@@ -365,8 +360,9 @@ class Outbox:
             return []
         loads: list[Load] = []
         size = 0
-        packs = self._index.get(row.id, [])
-        for waiting in islice(packs, first_after(packs, after), None):
+        packs = self._queued(row)
+        for place in range(packs.after(after), len(packs)):
+            waiting = packs[place]
             if loads and size + waiting.size > limit_bytes:
                 break
             loads.append(self._load(stream, waiting, now, loaded_at))
@@ -397,10 +393,10 @@ class Outbox:
         And below which number to go on. Those that are `known` by their last number are on their way already.
         """
         row = self._streams.find(stream)
-        packs = [] if row is None else self._index.get(row.id, [])
+        packs = self._queued(row)
         loads: list[Load] = []
         size = 0
-        place = bisect_right(packs, below - 1, key=lambda waiting: waiting.last)
+        place = packs.after(below - 1)
         while place and packs[place - 1].last > above and size < limit_bytes:
             place -= 1
             waiting = packs[place]
@@ -414,8 +410,8 @@ class Outbox:
     def owes(self, stream: Stream, seq: int) -> bool:
         """Whether this number has not been settled yet."""
         row = self._streams.find(stream)
-        packs = [] if row is None else self._index.get(row.id, [])
-        place = first_after(packs, seq - 1)
+        packs = self._queued(row)
+        place = packs.after(seq - 1)
         return place < len(packs) and packs[place].first <= seq
 
     def pack_of(self, stream: Stream, seq: int) -> bytes | None:
@@ -423,8 +419,8 @@ class Outbox:
         row = self._streams.find(stream)
         if row is None:
             return None
-        packs = self._index.get(row.id, [])
-        place = first_after(packs, seq - 1)
+        packs = self._queued(row)
+        place = packs.after(seq - 1)
         if place < len(packs) and packs[place].first <= seq:
             return None if packs[place].gone else self._packs.sealed(packs[place].id)
         for ident, waiting in reversed(self._gone):
@@ -462,11 +458,11 @@ class Outbox:
 
     def _let_go(self, row: StreamRow, after: int, last: int) -> list[Waiting]:
         """What is owed of a stream and ends beyond `after`, up to `last`, is owed no more."""
-        packs = self._index.get(row.id, [])
-        start, end = first_after(packs, after), first_after(packs, last)
+        packs = self._queued(row)
+        start, end = packs.after(after), packs.after(last)
         if start < end and packs[start].first <= after:
             start += 1  # begins before the run, so it is not all there
-        done = packs[start:end]
+        done = packs.take_out(start, end)
         for waiting in done:
             self._count_out(row, waiting)
             if waiting.gone is None:
@@ -475,7 +471,6 @@ class Outbox:
             flow = self._flow(row)
             flow.messages_out += sum(waiting.count for waiting in done)
             flow.bytes_out += sum(waiting.size for waiting in done)
-        del packs[start:end]
         if not packs:
             self._index.pop(row.id, None)
         self._streams.touch(row)

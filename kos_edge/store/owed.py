@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -50,6 +49,10 @@ class Dropped:
 NOTHING: Mapping[Priority, Amount] = MappingProxyType({})
 
 
+Topics = tuple[tuple[str, int, int], ...]
+"""Messages and bytes of the topics in a pack that have a limit of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """One pack that is owed: its place, its size, its shortest ttl in s, and when it was sealed.
@@ -65,9 +68,7 @@ class Waiting:
     at_ms: int
     ttl_s: int | None
     uptime_ms: int | None
-    topics: tuple[
-        tuple[str, int, int], ...
-    ] = ()  # messages and bytes of the topics that have a limit of their own
+    topics: Topics = ()
     gone: Removal | None = None
 
     @property
@@ -76,12 +77,8 @@ class Waiting:
         return self.last - self.first + 1
 
     def age_ms(self, now: Stamp) -> int | None:
-        """How long ago it was sealed: exact within one process, by steady time over a restart, else unknown."""
-        if self.uptime_ms is not None:
-            return max(0, now.uptime_ms - self.uptime_ms)
-        if self.at_ms and now.steady_ms is not None:
-            return max(0, now.steady_ms - self.at_ms)
-        return None
+        """How long ago it was sealed, where anybody knows."""
+        return age_of(now, self.at_ms, self.uptime_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +88,21 @@ class Owed:
     stream: Stream
     first: int
     last: int
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is owed to one audience in one class, the tombstones in it apart."""
+
+    messages: int = 0
+    bytes: int = 0
+    """Of packs and tombstones."""
+    dropped: int = 0
+    expired: int = 0
+    oldest_at: int | None = None
+    """The earliest steady time, in ms, at which something of it was sealed; None where nobody knows."""
+    oldest: int | None = None
+    """The lowest id of a pack."""
 
 
 @dataclass(slots=True)
@@ -108,33 +120,16 @@ class Usage:
         self.bytes += size
 
 
-def runs(packs: Sequence[Waiting], victims: Iterable[Waiting]) -> list[tuple[int, int]]:
-    """Where those of the `victims` that still wait stand side by side, start and end, the last first."""
-    places = []
-    for victim in victims:
-        place = first_after(packs, victim.first - 1)
-        if place < len(packs) and packs[place].id == victim.id and packs[place].gone is None:
-            places.append(place)
-    runs: list[tuple[int, int]] = []
-    for place in sorted(places, reverse=True):
-        if runs and runs[-1][0] == place + 1 and adjacent(packs, place + 1):
-            runs[-1] = (place, runs[-1][1])
-        else:
-            runs.append((place, place + 1))
-    return runs
+def age_of(now: Stamp, at_ms: int, uptime_ms: int | None) -> int | None:
+    """How long ago something was sealed: exact within one process, by steady time over a restart, else unknown."""
+    if uptime_ms is not None:
+        return max(0, now.uptime_ms - uptime_ms)
+    if at_ms and now.steady_ms is not None:
+        return max(0, now.steady_ms - at_ms)
+    return None
 
 
-def adjacent(packs: Sequence[Waiting], place: int) -> bool:
-    """Whether the numbers at this place follow those before it: of a fresh-first stream some may be settled."""
-    return packs[place - 1].last + 1 == packs[place].first
-
-
-def first_after(packs: Sequence[Waiting], after: int) -> int:
-    """The place of the first that ends beyond the number `after`."""
-    return bisect_right(packs, after, key=lambda waiting: waiting.last)
-
-
-def topics_in(raw: bytes, limited: Callable[[str], bool] | None) -> tuple[tuple[str, int, int], ...]:
+def topics_in(raw: bytes, limited: Callable[[str], bool] | None) -> Topics:
     """Messages and bytes of each topic in a pack that is `limited` on its own."""
     if limited is None:
         return ()
