@@ -3,13 +3,18 @@
 SQLite reaches a row through a tree; one bad page hides all below it. Here every page that looks like a leaf is read for
 itself (https://www.sqlite.org/fileformat2.html, 1.6 and 2.1), in every version that file and log have of it. What comes
 out is nobody's word: stale rows are among it, and rows from damaged pages. Whoever takes one has to prove it.
+
+One page is in memory at a time, however large the file is: a row says its place, from where it can be read again.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 Value = int | float | bytes | str | None
 
@@ -23,55 +28,86 @@ _FIXED = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}  # bytes o
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; `rowid` is None where the table has none."""
+    """One row; `rowid` is None where the table has none. `place` is where `Pages.row` finds it again."""
 
     rowid: int | None
     values: tuple[Value, ...]
+    place: int = 0
 
 
 class Pages:
-    """The pages of a database of `size`-byte pages: those of the file, and every version of them in the log."""
+    """The pages of a database of `size`-byte pages: those of the file, and every version of them in the log.
+
+    A page that the disk does not give counts as one that is not there.
+    """
 
     def __init__(self, file: Path, log: Path, size: int) -> None:
         self._size = size
-        raw = file.read_bytes() if file.exists() else b""
-        self._file = [raw[start : start + size] for start in range(0, len(raw) - size + 1, size)]
-        self._log = list(_frames(log.read_bytes() if log.exists() else b"", size))
-        self._latest = dict(self._log)
+        self._file, self._log = _open(file), _open(log)
+        self._length = 0 if self._file is None else os.fstat(self._file).st_size
+        self._frames = list(_frames(self._log, size))  # of each version in the log: page number, where it is
+        self._latest = dict(self._frames)
+
+    def close(self) -> None:
+        """Let the files go."""
+        for descriptor in (self._file, self._log):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._file = self._log = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def filed(self) -> Iterator[Row]:
         """Every row on every leaf of the file."""
-        for number, page in enumerate(self._file, start=1):
-            yield from self._leaf(page, _FILE_HEADER if number == 1 else 0)
+        for at in range(0, self._length - self._size + 1, self._size):
+            yield from self._leaf(_read(self._file, at, self._size), _FILE_HEADER if at == 0 else 0, at << 1)
 
     def logged(self) -> Iterator[Row]:
         """Every row on every leaf of the log, in its order, so that the newest is last."""
-        for number, page in self._log:
-            yield from self._leaf(page, _FILE_HEADER if number == 1 else 0)
+        for number, at in self._frames:
+            page = _read(self._log, at, self._size)
+            yield from self._leaf(page, _FILE_HEADER if number == 1 else 0, at << 1 | 1)
+
+    def row(self, place: int) -> Row | None:
+        """The row at a place that another row has named; None where it cannot be read any more."""
+        page_at, start, table = place >> 17, place >> 1 & 0xFFFF, bool(place & 1)
+        page = _read(self._log if page_at & 1 else self._file, page_at >> 1, self._size)
+        return self._row(page, start, table, place)
 
     def _page(self, number: int) -> bytes:
-        found = self._latest.get(number)
-        if found is None and 1 <= number <= len(self._file):
-            found = self._file[number - 1]
-        return found or b""
+        at = self._latest.get(number)
+        if at is not None:
+            return _read(self._log, at, self._size)
+        return _read(self._file, (number - 1) * self._size, self._size) if number >= 1 else b""
 
-    def _leaf(self, page: bytes, at: int) -> Iterator[Row]:
-        kind = page[at]
+    def _leaf(self, page: bytes, at: int, page_at: int) -> Iterator[Row]:
+        """The rows of a page with its header `at` so many bytes; `page_at` is its part of their places."""
+        kind = page[at] if len(page) == self._size else 0
         if kind not in (_TABLE_LEAF, _INDEX_LEAF):
             return
         cells = int.from_bytes(page[at + 3 : at + 5], "big")
         if at + 8 + 2 * cells > self._size:
             return
-        for place in range(at + 8, at + 8 + 2 * cells, 2):
-            start = int.from_bytes(page[place : place + 2], "big")
-            try:
-                row = self._cell(page, start, kind == _TABLE_LEAF)
-            except (IndexError, ValueError, OverflowError):
-                continue  # not a cell (any more)
+        table = kind == _TABLE_LEAF
+        for entry in range(at + 8, at + 8 + 2 * cells, 2):
+            start = int.from_bytes(page[entry : entry + 2], "big")
+            row = self._row(page, start, table, page_at << 17 | start << 1 | table)
             if row is not None:
                 yield row
 
-    def _cell(self, page: bytes, at: int, table: bool) -> Row | None:
+    def _row(self, page: bytes, start: int, table: bool, place: int) -> Row | None:
+        try:
+            return self._cell(page, start, table, place)
+        except (IndexError, ValueError, OverflowError):
+            return None  # not a cell (any more)
+
+    def _cell(self, page: bytes, at: int, table: bool, place: int) -> Row | None:
         length, at = _varint(page, at)
         rowid: int | None = None
         if table:
@@ -79,7 +115,7 @@ class Pages:
         if not 2 <= length <= _MAX_PAYLOAD:
             return None
         payload = self._payload(page, at, length, table)
-        return None if payload is None else Row(rowid, _record(payload))
+        return None if payload is None else Row(rowid, _record(payload), place)
 
     def _payload(self, page: bytes, at: int, length: int, table: bool) -> bytes | None:
         """The bytes of a row, with what of it is on overflow pages."""
@@ -140,13 +176,35 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return value - (1 << 64) if value >> 63 else value, at + 9
 
 
-def _frames(raw: bytes, size: int) -> Iterator[tuple[int, bytes]]:
-    """Page number and page of every frame of the log's present round; whether its checksum is right is not asked."""
-    salts = raw[16:24]
-    for at in range(_WAL_HEADER, len(raw) - _FRAME_HEADER - size + 1, _FRAME_HEADER + size):
-        if raw[at + 8 : at + 16] == salts:
-            start = at + _FRAME_HEADER
-            yield int.from_bytes(raw[at : at + 4], "big"), raw[start : start + size]
+def _open(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _read(descriptor: int | None, at: int, size: int) -> bytes:
+    """So many bytes, fewer where there are no more; none where the disk does not give them."""
+    try:
+        return b"" if descriptor is None else os.pread(descriptor, size, at)
+    except (OSError, OverflowError):
+        return b""
+
+
+def _heads(descriptor: int | None, first: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Where each frame of the log's present round begins, and its header: its checksum is not asked for."""
+    salts = _read(descriptor, 16, 8)
+    length = 0 if descriptor is None else os.fstat(descriptor).st_size
+    for at in range(first, length - _FRAME_HEADER - size + 1, _FRAME_HEADER + size):
+        head = _read(descriptor, at, _FRAME_HEADER)
+        if head[8:16] == salts:
+            yield at, head
+
+
+def _frames(descriptor: int | None, size: int) -> Iterator[tuple[int, int]]:
+    """Page number and place of every page in the log."""
+    for at, head in _heads(descriptor, _WAL_HEADER, size):
+        yield int.from_bytes(head[:4], "big"), at + _FRAME_HEADER
 
 
 def lost_commits(log: Path, frames: int, size: int) -> bool:
@@ -156,13 +214,10 @@ def lost_commits(log: Path, frames: int, size: int) -> bool:
     after it too; what was followed by two more was synced. Damage in the last two commits looks like a power cut, and
     is taken for one.
     """
-    if not log.exists():
-        return False
-    raw = log.read_bytes()
-    first = _WAL_HEADER + frames * (_FRAME_HEADER + size)
-    ends = [
-        at
-        for at in range(first, len(raw) - _FRAME_HEADER - size + 1, _FRAME_HEADER + size)
-        if raw[at + 8 : at + 16] == raw[16:24] and raw[at + 4 : at + 8] != bytes(4)
-    ]
-    return len(ends) > 2
+    descriptor = _open(log)
+    try:
+        first = _WAL_HEADER + frames * (_FRAME_HEADER + size)
+        return sum(head[4:8] != bytes(4) for _, head in _heads(descriptor, first, size)) > 2
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

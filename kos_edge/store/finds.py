@@ -34,16 +34,15 @@ Found = tuple[str, tuple[object, ...]]
 
 @dataclass(slots=True)
 class FoundPack:
-    """A pack or tombstone that is proven, with what its row said of it; without an id where it waited ahead."""
+    """A pack or tombstone that is proven; without an id where it waited ahead. Its bytes stay where they are."""
 
     id: int
-    sealed: Sealed
+    stream: Stream
     first: int
     count: int
-    at: int
-    age: int | None
-    ttl: int | None
-    late: int | None
+    tombstone: bool
+    place: int
+    """Of its row: see `kos_edge.store.carve`."""
 
     @property
     def last(self) -> int:
@@ -52,7 +51,21 @@ class FoundPack:
     @property
     def version(self) -> tuple[int, bool, int]:
         """The higher one of two with one id is the later."""
-        return self.sealed.stream.epoch, isinstance(self.sealed, Tombstone), self.count
+        return self.stream.epoch, self.tombstone, self.count
+
+
+@dataclass(frozen=True, slots=True)
+class PackRow:
+    """What the row of a pack says; `id` 0 in the table of those that wait ahead."""
+
+    id: int
+    first: int
+    count: int
+    at: int
+    age: int | None
+    ttl: int | None
+    late: int | None
+    raw: bytes
 
 
 Stand = tuple[int, bytes | None, int, int, bytes | None, int, int, bytes | None]
@@ -206,16 +219,14 @@ def take_packs(finds: Finds, rows: Iterable[Row], key: KeyPair) -> None:
                 publics[member.kid] = member.public
     publics[key.kid] = key.public
     proven: set[int] = set()
+    streams: dict[Stream, Stream] = {}  # one object for each, however many packs it has
     for row in rows:
-        match row.values:
-            case (None, int(), int(first), int(count), int(at), age, ttl, bytes(raw), *more) if row.rowid:
-                ident, late = row.rowid, more[0] if more else None
-            case (int(), int(first), int(count), age, bytes(raw)) if row.rowid is None:
-                ident, at, ttl, late = 0, 0, None, None
-            case _:
-                continue
+        read = pack_row(row)
+        if read is None:
+            continue
+        ident, first, count = read.id, read.first, read.count
         try:
-            sealed = peek_sealed(raw)
+            sealed = peek_sealed(read.raw)
             if not is_proven(sealed, publics[sealed.stream.source], meshes):
                 raise Invalid("not signed by its source")
             if not sealed.first <= first <= first + count - 1 <= sealed.last:
@@ -224,15 +235,27 @@ def take_packs(finds: Finds, rows: Iterable[Row], key: KeyPair) -> None:
             finds.unproven.add(ident)
             continue
         proven.add(ident)
-        found = FoundPack(ident, sealed, first, count, at, _number(age), _number(ttl), _number(late))
+        stream = streams.setdefault(sealed.stream, sealed.stream)
+        found = FoundPack(ident, stream, first, count, isinstance(sealed, Tombstone), row.place)
         if not ident:
             finds.ahead.append(found)
             continue
-        place = (sealed.stream, first)
+        place = (stream, first)
         before = finds.packs.get(place)
         if before is None or before.id <= ident:
             finds.packs[place] = found
     finds.unproven -= proven | {0}
+
+
+def pack_row(row: Row) -> PackRow | None:
+    """The row as one of the tables of packs, as far as its shape tells."""
+    match row.values:
+        case (None, int(), int(first), int(count), int(at), age, ttl, bytes(raw), *more) if row.rowid:
+            late = _number(more[0]) if more else None
+            return PackRow(row.rowid, first, count, at, _number(age), _number(ttl), late, raw)
+        case (int(), int(first), int(count), age, bytes(raw)) if row.rowid is None:
+            return PackRow(0, first, count, 0, _number(age), None, None, raw)
+    return None
 
 
 def _number(value: object) -> int | None:
@@ -251,9 +274,9 @@ def standing(packs: Iterable[FoundPack]) -> dict[int, FoundPack]:
             ids[pack.id] = pack
     ends: dict[Stream, int] = {}  # of the tombstone that reaches furthest so far
     for pack in sorted(ids.values(), key=lambda pack: (pack.first, -pack.last)):
-        end = ends.get(pack.sealed.stream, 0)
+        end = ends.get(pack.stream, 0)
         if pack.last <= end:
             del ids[pack.id]
-        elif isinstance(pack.sealed, Tombstone):
-            ends[pack.sealed.stream] = pack.last
+        elif pack.tombstone:
+            ends[pack.stream] = pack.last
     return ids

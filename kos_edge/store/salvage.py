@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from kos_edge.delivery.spans import Run, Spans
@@ -21,6 +22,7 @@ from kos_edge.klp.header import Link
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.message import Reason
 from kos_edge.klp.pack import Stream
+from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.tombstone import bury
 from kos_edge.store import sql
 from kos_edge.store.carve import Pages
@@ -31,10 +33,12 @@ from kos_edge.store.finds import (
     MESH_KEY,
     Finds,
     FoundPack,
+    PackRow,
     Stand,
     from_copy,
     from_pages,
     from_sqlite,
+    pack_row,
     standing,
     take_packs,
     take_small,
@@ -102,26 +106,24 @@ def salvage(path: Path, rescue: Rescue) -> Salvaged:
     cut_short = (
         kept.exists()
     )  # SQLite has left commits out: what it gives of a table is how it stood before them
-    pages = Pages(path, kept if cut_short else log_of(path), sql.PAGE_SIZE)
     finds = Finds()
-    filed, logged = list(pages.filed()), list(pages.logged())
-    rows = filed + logged
-    given, whole = from_sqlite(path)
-    carved = from_pages(filed if cut_short else rows)
-    take_small(finds, (found for found in carved if found[0] not in whole))
-    take_small(finds, given)
-    if cut_short:
-        take_small(finds, from_pages(logged))
-    take_small(finds, from_copy(rescue.kept()))  # it has a checksum, what SQLite gives has none
-    if (own := finds.meta.get("membership")) is not None:
-        finds.records.setdefault((MEMBER_KIND, key.kid), own)
-    take_packs(finds, rows, key)
-    aside = _free_name(path, rescue.stamp())
-    database = Database(fresh)
-    try:
-        salvaged = _write(database, finds, key, aside.name)
-    finally:
-        database.close()
+    with Pages(path, kept if cut_short else log_of(path), sql.PAGE_SIZE) as pages:
+        given, whole = from_sqlite(path)
+        carved = from_pages(pages.filed() if cut_short else chain(pages.filed(), pages.logged()))
+        take_small(finds, (found for found in carved if found[0] not in whole))
+        take_small(finds, given)
+        if cut_short:
+            take_small(finds, from_pages(pages.logged()))
+        take_small(finds, from_copy(rescue.kept()))  # it has a checksum, what SQLite gives has none
+        if (own := finds.meta.get("membership")) is not None:
+            finds.records.setdefault((MEMBER_KIND, key.kid), own)
+        take_packs(finds, chain(pages.filed(), pages.logged()), key)
+        aside = _free_name(path, rescue.stamp())
+        database = Database(fresh)
+        try:
+            salvaged = _write(database, finds, pages, key, aside.name)
+        finally:
+            database.close()
     _remove(fresh.with_name(f"{fresh.name}.reserve"))
     for suffix in ("", "-wal.kept", "-wal"):  # the file first: from then on the new one is what counts
         with contextlib.suppress(FileNotFoundError):
@@ -151,13 +153,14 @@ def finish(path: Path) -> None:
 # -- writing
 
 
-def _write(database: Database, finds: Finds, key: KeyPair, aside: str) -> Salvaged:
+def _write(database: Database, finds: Finds, pages: Pages, key: KeyPair, aside: str) -> Salvaged:
     by_stream: dict[Stream, list[FoundPack]] = {stream: [] for stream in finds.streams}
     ids = standing(finds.packs.values())
+    finds.packs.clear()
     for pack in ids.values():
-        by_stream.setdefault(pack.sealed.stream, []).append(pack)
+        by_stream.setdefault(pack.stream, []).append(pack)
     for early in finds.ahead:
-        by_stream.setdefault(early.sealed.stream, [])
+        by_stream.setdefault(early.stream, [])
     places, seal = _Ids(ids), _Seal(key, finds.meta.get(MESH_KEY, b""))
     messages = sum(pack.count for pack in ids.values())
     epochs = finds.epochs | {stream.epoch for stream in by_stream if stream.source == key.kid}
@@ -165,7 +168,8 @@ def _write(database: Database, finds: Finds, key: KeyPair, aside: str) -> Salvag
 
     def work() -> Salvaged:
         gone = sum(
-            _write_stream(database, stream, packs, finds, places, seal) for stream, packs in by_stream.items()
+            _write_stream(database, stream, packs, finds, pages, places, seal)
+            for stream, packs in by_stream.items()
         )
         for (kind, record), value in finds.records.items():
             database.execute(sql.RECORD_PUT, (kind, record, value))
@@ -192,7 +196,13 @@ def _write(database: Database, finds: Finds, key: KeyPair, aside: str) -> Salvag
 
 
 def _write_stream(
-    database: Database, stream: Stream, packs: list[FoundPack], finds: Finds, ids: _Ids, seal: _Seal
+    database: Database,
+    stream: Stream,
+    packs: list[FoundPack],
+    finds: Finds,
+    pages: Pages,
+    ids: _Ids,
+    seal: _Seal,
 ) -> int:
     """One stream with its packs and where it stands; how many of its numbers are gone.
 
@@ -204,24 +214,34 @@ def _write_stream(
     own = stream.source == seal.key.kid
     spans = spans_of(ranges)
     if stream.cls.fresh and not own:
-        held, chain, ranges = _runs(packs, spans) or (held, chain, ranges)
+        held, chain, ranges = _runs(packs, pages, spans) or (held, chain, ranges)
     if packs and packs[-1].last >= held and (own or not stream.cls.fresh):
-        held, chain = packs[-1].last, packs[-1].sealed.chain_hash
+        held, chain = packs[-1].last, _again(pages, packs[-1])[1].chain_hash
     database.execute(sql.STREAM_ADD, (stream.source, stream.audience, stream.cls.code, stream.epoch))
     (row,) = database.execute("SELECT last_insert_rowid()").fetchone()
-    for pack in packs:
-        values = (
-            pack.id, row, pack.first, pack.count, pack.at, pack.age, pack.ttl, pack.late, pack.sealed.raw
-        )  # fmt: skip
-        database.execute(sql.PACK_PUT, values)
     gone = 0
     no_order = own and stream.cls.fresh  # what is settled of it, and so may have left, are runs
     before, link = (0, None) if no_order else (floor, floor_hash)
     every: list[FoundPack | None] = [*packs, None]
     for following in every:
-        first = held + 1 if following is None else following.first
+        first, ends_with = held + 1, b""
+        after: Link = chain
+        if following is not None:
+            read, sealed = _again(pages, following)
+            first, after, ends_with = following.first, sealed.prev, sealed.chain_hash
+            values = (
+                following.id,
+                row,
+                first,
+                following.count,
+                read.at,
+                read.age,
+                read.ttl,
+                read.late,
+                read.raw,
+            )
+            database.execute(sql.PACK_PUT, values)
         if no_order:
-            after = chain if following is None else following.sealed.prev
             for start, end in spans.gaps(before + 1, first - 1):
                 gone += end - start + 1
                 ends = link if start == before + 1 else None, after if end == first - 1 else None
@@ -231,7 +251,6 @@ def _write_stream(
                     database.execute(sql.PACK_PUT, put)
         elif first > before + 1:
             gone += 0 if stream.cls.fresh else first - before - 1
-            after = chain if following is None else following.sealed.prev
             if own and first - 1 > settled:
                 raw = seal.tombstone(stream, before + 1, first - 1, link, after)
                 if raw is None and following is None:
@@ -243,22 +262,36 @@ def _write_stream(
                     put = (ident, row, before + 1, first - before - 1, 0, None, None, None, raw)
                     database.execute(sql.PACK_PUT, put)
         if following is not None:
-            before, link = max(before, following.last), following.sealed.chain_hash
+            before, link = max(before, following.last), ends_with
     place = (held, chain, min(settled, held), floor, floor_hash, closed, uptime, ranges, row)
     database.execute(sql.STREAM_POSITION, place)
     for early in finds.ahead:
-        if early.sealed.stream == stream and early.first > held:
-            database.execute(sql.AHEAD_ADD, (row, early.first, early.count, early.age, early.sealed.raw))
+        if early.stream == stream and early.first > held:
+            read, _ = _again(pages, early)
+            database.execute(sql.AHEAD_ADD, (row, early.first, early.count, read.age, read.raw))
     return gone
 
 
-def _runs(packs: Iterable[FoundPack], spans: Spans) -> tuple[int, bytes | None, bytes | None] | None:
+def _again(pages: Pages, pack: FoundPack) -> tuple[PackRow, Sealed]:
+    """A pack that was proven, read once more. Raises Damaged where the disk gives something else now."""
+    row = pages.row(pack.place)
+    read = None if row is None else pack_row(row)
+    if read is None or read.id != pack.id:
+        raise Damaged(
+            "the disk does not give again what it has given", hint="see dmesg, and copy the file elsewhere"
+        )
+    return read, peek_sealed(read.raw)
+
+
+def _runs(
+    packs: Iterable[FoundPack], pages: Pages, spans: Spans
+) -> tuple[int, bytes | None, bytes | None] | None:
     """Where a received fresh-first stream stands with what is there of it: its end, its hash, the runs; None: nowhere.
 
     What is there is held, whatever the row says: that may be an older version, or lost.
     """
     for pack in packs:
-        sealed = pack.sealed
+        _, sealed = _again(pages, pack)
         prev = sealed.prev if pack.first == sealed.first else None
         spans.add(Run(pack.first, pack.last, prev, sealed.chain_hash if pack.last == sealed.last else None))
     top = spans.top

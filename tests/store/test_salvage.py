@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import tracemalloc
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from kos_edge.klp.pack import Class, Message, prepare
 from kos_edge.klp.sealed import peek_sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
+from kos_edge.store.carve import Pages
 from kos_edge.store.database import Damaged
 from kos_edge.store.journal import Incoming, Intake
 from kos_edge.store.owed import Appended, Stamp
+from kos_edge.store.salvage import salvage
 from kos_edge.store.store import Store
 from tests.faults.shelf import Shelf, touches
 
@@ -221,3 +225,33 @@ def test_where_a_fresh_first_stream_is_not_said_to_stand_anywhere_what_is_there_
         assert isinstance(intake, Intake)
         assert intake.verdicts == {verdict: 1}
     store.close()
+
+
+def test_a_large_file_is_salvaged_in_little_memory(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "kos.db")
+    store = shelf.open()
+    shelf.found(store)
+    messages = [Message("a", Data("x" * 20_000)) for _ in range(50)]
+    append = partial(store.outbox.append, shelf.key, shelf.mesh, ("edge", Class()), messages, settle=False)
+    for number in range(8):
+        store.database.transact([partial(append, Stamp(number, None, None))])
+    store.close()
+    damage(shelf.path, 1_000)
+    size, kept = shelf.path.stat().st_size, shelf.rescue.kept()
+    rescue = replace(shelf.rescue, kept=lambda: kept)
+    tracemalloc.start()
+    salvaged = salvage(shelf.path, rescue)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 390 <= salvaged.messages < 400
+    assert size > 8_000_000
+    assert peak < size / 4, "SQLite's own cache, which it bounds itself, is not in this figure"
+
+
+def test_a_page_that_the_disk_does_not_give_is_one_that_is_not_there(shelf: Shelf) -> None:
+    with Pages(shelf.path, shelf.path.with_name("none"), sql.PAGE_SIZE) as pages:
+        rows = list(pages.filed())
+        with shelf.path.open("r+b") as file:
+            file.truncate(3 * sql.PAGE_SIZE)
+        assert 0 < len(list(pages.filed())) < len(rows)
+        assert any(pages.row(row.place) is None for row in rows)
