@@ -9,6 +9,12 @@ _STEPS = 20  # buckets per factor of ten: a percentile is right to 12 %
 _LEAST_S = 1e-4
 _BUCKETS = 161  # up to 10,000 s
 
+_COARSE = 8  # buckets in one of the coarser ones
+LATENCY_BOUNDS = tuple(
+    float(f"{_LEAST_S * 10 ** (place / _STEPS):.3g}") for place in range(0, _BUCKETS, _COARSE)
+)
+"""Seconds: coarser bounds than those of the buckets, for who draws them."""
+
 
 @dataclass(slots=True)
 class Latency:
@@ -40,3 +46,15 @@ class Latency:
             if times and seen >= wanted:
                 return float(_LEAST_S * 10 ** (place / _STEPS))
         return None
+
+
+def coarse(buckets: list[int]) -> tuple[list[int], float]:
+    """Counts by LATENCY_BOUNDS, the last one without a bound, and the sum of all times, right to 12 %."""
+    counts = [0] * (len(LATENCY_BOUNDS) + 1)
+    total = 0.0
+    for place, times in enumerate(buckets[:_BUCKETS]):
+        if times:
+            seconds = _LEAST_S * 10 ** (place / _STEPS)
+            counts[min(-(-place // _COARSE), len(LATENCY_BOUNDS))] += times
+            total += times * seconds
+    return counts, total

@@ -22,6 +22,14 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host, port
 
 
+def parse_http(text: str) -> tuple[str, int]:
+    """Host and port of a server for this machine's own watchers; no host is the loopback address. Raises Invalid."""
+    host, port = parse_listen(text)
+    if text.rpartition(":")[2] != str(port):
+        raise Invalid(f"{text[:80]!r} names no port", hint='such as ":9464"')
+    return host or "127.0.0.1", port
+
+
 def parse_peer(text: str) -> tuple[str, int]:
     """Host (a name or a number) and port of another node. Raises Invalid."""
     host, port = _parse(text)

@@ -20,6 +20,7 @@ from kos_edge.node.sections import (
     AdmissionSection,
     JournalSection,
     LogSection,
+    MonitorSection,
     NetworkSection,
     NodeSection,
     QueueSection,
@@ -42,6 +43,7 @@ _SECTIONS: dict[str, type] = {
     "journal": JournalSection,
     "admission": AdmissionSection,
     "log": LogSection,
+    "monitor": MonitorSection,
     "vault": VaultSection,
 }
 
@@ -93,6 +95,7 @@ class Config:
     journal: JournalSection = field(default_factory=JournalSection)
     admission: AdmissionSection = field(default_factory=AdmissionSection)
     log: LogSection = field(default_factory=LogSection)
+    monitor: MonitorSection = field(default_factory=MonitorSection)
     vault: VaultSection = field(default_factory=VaultSection)
     secrets: Mapping[str, SecretSettings] = field(default_factory=dict)
     """Who gets which secret, by its name."""

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kos_edge.agents.agent import Agent
 from kos_edge.agents.loader import load
@@ -20,6 +21,9 @@ from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.reporting import warnings
 from kos_edge.node.statedir import StateDir, default_state
+
+if TYPE_CHECKING:
+    from kos_edge.node.monitoring import Monitoring
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +74,14 @@ async def _serve(state: Path, settings: Config, loaded: dict[Path, list[Agent]])
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, node.stop)
-    server = ControlServer(node.state.control_socket, NodeOperations(node))
+    operations = NodeOperations(node)
+    server = ControlServer(node.state.control_socket, operations)
+    monitoring = _monitoring(node, operations)
 
     async def ready() -> None:
         await server.start()
+        if monitoring is not None:
+            await monitoring.start()
         for warning in warnings(node):
             log.warning("%s", warning)
         where = ", ".join(str(address) for address in node.endpoint.bound)
@@ -82,4 +90,15 @@ async def _serve(state: Path, settings: Config, loaded: dict[Path, list[Agent]])
     try:
         await node.run(on_ready=ready)
     finally:
+        if monitoring is not None:
+            await monitoring.close()
         await server.close()
+
+
+def _monitoring(node: Node, operations: NodeOperations) -> Monitoring | None:
+    """What answers over HTTP, where that is wanted; nobody else pays for its imports."""
+    if node.config.monitor.listen is None:
+        return None
+    from kos_edge.node.monitoring import Monitoring
+
+    return Monitoring(node, operations)

@@ -296,18 +296,24 @@ class Node:
         ]
         if self.mdns is not None:
             parts.append(self.mdns.run)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part(), name=f"kos-edge: {part.__qualname__}") for part in parts]
-            try:
-                await self.host.start()
-                if on_ready is not None:
-                    await on_ready()
-                await self._stop.wait()
-            finally:
-                await self.host.close()
-                await self.publisher.flush()
-                for task in reversed(tasks):
-                    task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(part(), name=f"kos-edge: {part.__qualname__}") for part in parts]
+                try:
+                    await self.host.start()
+                    if on_ready is not None:
+                        await on_ready()
+                    await self._stop.wait()
+                finally:
+                    await self.host.close()
+                    await self.publisher.flush()
+                    for task in reversed(tasks):
+                        task.cancel()
+        except BaseExceptionGroup as errors:
+            told, rest = errors.split(KosError)
+            if told is None or rest is not None:
+                raise
+            raise told.exceptions[0] from None  # a person's mistake, such as a port that is taken
 
     async def open_epoch(self) -> None:
         """Open this process's epoch, without which nothing can be numbered."""

@@ -83,8 +83,15 @@ class Peers:
         self._group: asyncio.TaskGroup | None = None
         self._early: list[tuple[Session, Membership]] = []
         self.trouble: str | None = None
+        self._offline_since = clock.monotonic()
 
     # -- what is known
+
+    def offline_s(self) -> float:
+        """Seconds since a hub was last connected, or since the start; 0 while one is."""
+        if any(link.peer.role is Role.HUB for link in self._links.values()):
+            return 0.0
+        return self._clock.monotonic() - self._offline_since
 
     @property
     def links(self) -> dict[bytes, Link]:
@@ -284,6 +291,8 @@ class Peers:
         finally:
             if not passive and self._links.get(peer.kid) is link and not link.stopped:
                 del self._links[peer.kid]
+                if peer.role is Role.HUB:
+                    self._offline_since = self._clock.monotonic()
                 if self._clock.monotonic() - began > SETTLED_S:
                     known.tries = 0
                 known.postpone(self._clock.monotonic(), self._lot())

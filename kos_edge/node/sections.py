@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kos_edge.klp.stream import check_audience
-from kos_edge.node.addresses import parse_listen, parse_peer
+from kos_edge.node.addresses import parse_http, parse_listen, parse_peer
 from kos_edge.node.settings import (
     DURATION,
     FLAG,
@@ -133,6 +133,24 @@ class LogSection:
 
     level: str = setting(choice("debug", "info", "warning", "error"), "info", "From which weight on.")
     format: str = setting(choice("text", "json"), "text", "Lines for people, or one JSON object a line.")
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSection:
+    """``[monitor]``: how this node is watched from outside."""
+
+    listen: str | None = setting(
+        text('an address such as ":9464", "127.0.0.1:9464" or "[::1]:9464"', parse_http),
+        None,
+        "Where figures for Prometheus are read, at /metrics, and the health at /healthz, over HTTP without encryption\n"
+        "or passwords. Without a host it is this machine alone. By default nowhere.",
+        sample='":9464"',
+    )
+    names: tuple[str, ...] = setting(
+        listing(text("a host name")),
+        (),
+        "Names by which requests may ask for it, beside its addresses and localhost.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

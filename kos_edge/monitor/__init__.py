@@ -1,0 +1,1 @@
+"""Watching a node from outside: figures for Prometheus, over HTTP."""

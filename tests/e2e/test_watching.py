@@ -1,0 +1,65 @@
+"""A daemon that is watched over HTTP, and an agent in it that asks for a secret."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.boxes import boxes, free_port
+
+pytestmark = pytest.mark.e2e
+
+AGENT = """
+from kos_edge import Agent
+
+agent = Agent("bridge")
+
+@agent.sensor(".length", every="100ms")
+def length() -> float:
+    return len(agent.secret("mqtt.password"))
+"""
+
+
+def fetch(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def test_figures_and_secrets_of_a_running_daemon(tmp_path: Path) -> None:
+    port = free_port()
+    file = tmp_path / "bridge.py"
+    file.write_text(AGENT)
+    with boxes(tmp_path, "hub") as (hub,):
+        hub.init("hub")
+        config = hub.state / "config.toml"
+        watched = f'[monitor]\nlisten = ":{port}"\n[secret."mqtt.password"]\nagents = ["bridge"]\n'
+        config.write_text(config.read_text() + watched)
+        hub.start(str(file))
+        assert hub("vault", "put", "mqtt.password", stdin="hunter2\n").code == 0
+        hub.until(lambda status: status["journal"]["messages"] > 0, "the agent has its secret")
+        assert hub.kept()[0]["body"] == 7
+        page = fetch(port, "/metrics")
+        assert 'kos_edge_info{name="hub"' in page
+        assert 'kos_edge_agent_running{agent="bridge"} 1' in page
+        assert fetch(port, "/healthz") == "good\n"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(port, "/")
+        assert "hunter2" not in hub.log + page
+        hub.stop()
+
+
+def test_a_port_that_is_taken_ends_the_daemon_with_the_setting(tmp_path: Path) -> None:
+    port = free_port()
+    with boxes(tmp_path, "hub", "other") as (hub, other):
+        for box in (hub, other):
+            box.init("hub")
+            config = box.state / "config.toml"
+            config.write_text(config.read_text() + f'[monitor]\nlisten = "127.0.0.1:{port}"\n')
+        hub.start()
+        done = other("run", "--listen", other.address)
+        assert done.code == 69
+        assert "[monitor] listen" in done.err
+        hub.stop()
