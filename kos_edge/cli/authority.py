@@ -77,7 +77,8 @@ def rotate(face: Face, passphrase_file: TextIO | None) -> None:
 
     report = make_next(face.state, _passphrase(passphrase_file))
     text = f"the authority has a new key, number {report['rotations']}: {report['kid']}\n"
-    text += f"  recovery    {report['recovery']}: move it off this machine; the one before is beside it"
+    text += f"  recovery    {report['recovery']}: move it off this machine; the one before is beside it\n"
+    text += "  the old key stays good: keep its file as safe as before, or destroy it once this one is safe"
     face.answer(report, text)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import pytest
 
 from kos_edge.errors import Refused
+from kos_edge.klp.identity import kid_text
+from kos_edge.mesh.membership import verify_membership
 from kos_edge.node.authority import bring, export, make_hub, rotate
 from kos_edge.node.initialize import RECOVERY_NAME
+from kos_edge.node.node import STORE_NAME
+from kos_edge.store.store import Store
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.loop import EPOCH
 from tests.node.world import Machine, World
@@ -130,6 +135,7 @@ async def test_the_authority_s_key_is_changed_and_everything_goes_on(tmp_path: P
         with pytest.raises(Refused, match="passphrase"):
             bring(hub.state, moved, "another one")
         bring(hub.state, moved, SECRET)
+        old = moved.read_bytes()
         rotated = rotate(hub.state, SECRET, wall=lambda: EPOCH)
         assert (rotated["mesh"], rotated["rotations"]) == (report["mesh"], 1)
         await hub.start()
@@ -145,3 +151,10 @@ async def test_the_authority_s_key_is_changed_and_everything_goes_on(tmp_path: P
         await guest.publish("air.temperature", 4)
         await world.drained(edge, guest)
         assert sorted(await hub.values(), key=str) == [3, 4]
+        made = make_hub(tmp_path / "attic", "attic", old, SECRET, wall=lambda: EPOCH)
+        with contextlib.closing(Store(tmp_path / "attic" / STORE_NAME)) as store:
+            member = verify_membership(store.database.get("membership") or b"", edge.node.trust.mesh or b"")
+        assert kid_text(member.kid) == made["kid"]
+        assert not edge.node.trust.barred(member), (
+            "the old key stays good: docs/members.md says what that means"
+        )
