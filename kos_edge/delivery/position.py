@@ -265,7 +265,12 @@ class Lane:
         Judge it again to be sure.
         """
         found = []
-        for epoch in sorted(self.epochs):
+        waiting = [
+            epoch
+            for epoch, position in self.epochs.items()
+            if position.ahead or position.gone or position.held < position.declared
+        ]
+        for epoch in sorted(waiting):
             position = self.epochs[epoch]
             position.go_over()
             if position.held + 1 in position.ahead:

@@ -185,11 +185,10 @@ def decode_ship(data: bytes) -> list[Parcel]:
     """Read the body of `POST /klp`; the packs inside are not looked at. Raises Invalid."""
     parcels = []
     for item in _list(cbor.decode(data, limit=_SHIP_LIMIT), "a shipment", MAX_PARCELS):
-        pair = _list(item, "a parcel", 2)
-        if len(pair) != 2 or not isinstance(pair[1], bytes):
+        if type(item) is not list or len(item) != 2 or type(item[1]) is not bytes:
             raise Invalid("a parcel is [age, pack]")
-        age = None if pair[0] is None else _uint(pair[0], "an age")
-        parcels.append(Parcel(pair[1], age))
+        age, pack = item
+        parcels.append(Parcel(pack, None if age is None else _uint(age, "an age")))
     if not parcels:
         raise Invalid("a shipment holds at least one parcel")
     return parcels

@@ -102,6 +102,10 @@ class Stream:
             raise Invalid("an epoch is a number from 1 to 2^63 - 1")
         check_audience(self.audience)
 
+    def __hash__(self) -> int:
+        """Without the class, which costs more to hash than all else: a stream is looked up several times a pack."""
+        return hash((self.source, self.audience, self.epoch))
+
 
 def stream_from_wire(source: bytes, audience: Any, code: Any, epoch: int) -> Stream:
     """The stream of four parts on the wire; Invalid unless audience and class are such, and all in their range."""

@@ -321,7 +321,12 @@ class Subscriber:
         """Whether a message of this pack may be for this subscriber: where not, none of them is decoded."""
         if isinstance(pack, Tombstone):
             return False
-        return any(map(self._matches, pack.header.topics)) and not self._feed.withholds(pack.stream)
+        known = self._matched.get
+        for topic in pack.header.topics:
+            matched = known(topic)
+            if self._matches(topic) if matched is None else matched:
+                return not self._feed.withholds(pack.stream)
+        return False
 
     def _matches(self, topic: str) -> bool:
         matched = self._matched.get(topic)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from heapq import nsmallest
 
 from kos_edge.delivery.position import OPEN_EPOCHS, Lane, Position, Verdict
 from kos_edge.delivery.wire import MAX_ENDS, MAX_REFUSALS, End, Offer, Reach, Reason, Receipt, Refusal
@@ -354,8 +353,8 @@ class Journal:
     def _later_epochs(self, stream: Stream) -> list[Stream]:
         """The next epochs of the lane: what comes in of one may have moved them on, and nothing else would say so."""
         lane = self._lanes.get(_lane_key(stream))
-        later = (epoch for epoch in lane.epochs if epoch > stream.epoch) if lane else ()
-        return [replace(stream, epoch=epoch) for epoch in nsmallest(OPEN_EPOCHS, later)]
+        later = sorted(epoch for epoch in lane.epochs if epoch > stream.epoch) if lane else ()
+        return [replace(stream, epoch=epoch) for epoch in later[:OPEN_EPOCHS]]
 
     def receipt(self, stream: Stream, refusals: Iterable[Refusal] = ()) -> Receipt:
         """What is held of `stream`, with `refusals` and those of late."""

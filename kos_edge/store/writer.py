@@ -11,12 +11,12 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kos_edge.errors import KosError, Misuse, Unavailable
+from kos_edge.store.aside import Aside
 from kos_edge.store.database import Damaged
 from kos_edge.store.salvage import Rescue
 from kos_edge.store.store import Store
@@ -42,7 +42,7 @@ class Writer:
         self._threaded = threaded
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._aside: ThreadPoolExecutor | None = None
+        self._aside = Aside("kos-check")
         self.store: Store = Store(path, rescue)
         self._closed = False
 
@@ -58,9 +58,7 @@ class Writer:
         """Run `work`, which takes its time and touches no store, beside the event loop; one at a time, in order."""
         if not self._threaded:
             return work()
-        if self._aside is None:
-            self._aside = ThreadPoolExecutor(1, thread_name_prefix="kos-check")
-        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
+        return await self._aside.run(work)
 
     async def _submit(self, work: Callable[[Store], Any], *, writes: bool) -> Any:
         if self._closed:
@@ -81,8 +79,7 @@ class Writer:
         if self._closed:
             return
         self._closed = True
-        if self._aside is not None:
-            self._aside.shutdown(cancel_futures=True)
+        self._aside.close()
         if self._thread is not None:
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
