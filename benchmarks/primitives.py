@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from benchmarks.device import FIELDS, reading
 from benchmarks.processes import written
 from benchmarks.row import Run
-from kos_edge.klp import cbor, identity, merkle, senml
+from kos_edge.klp import cbor, identity, merkle, readings, senml
 from kos_edge.klp.body import Data
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Class, Message, prepare
@@ -26,15 +26,14 @@ BLOCK = 256  # readings in one job of the writer
 
 def ceiling(run: Run) -> float:
     """Readings a second if the slower side did nothing but encode, hash, sign or verify, and commit."""
-    readings = [reading(number) for number in range(PACK)]
-    bodies = [cbor.encode(senml.records(each, fields=FIELDS)) for each in readings]
+    values = [reading(number) for number in range(PACK)]
+    bodies = [cbor.encode(senml.records(each, fields=FIELDS)) for each in values]
     key = KeyPair.from_seed(bytes(32))
     signed = bytes(150)
     signature = key.sign(signed)
 
     def encode() -> None:
-        for each in readings:
-            senml.encode(senml.records(each, fields=FIELDS))
+        readings.encode(values, None, FIELDS)
 
     def hash_all() -> None:
         merkle.root([merkle.leaf(body) for body in bodies])
