@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.processes import cpu_s, resident_mb, written
 from benchmarks.row import Run
-from tests.e2e.boxes import ROOT, Box, free_port, joined
+from kos_edge.testing.ports import free_port
+from tests.e2e.boxes import ROOT, Box, joined
 
 
 @dataclass(slots=True)

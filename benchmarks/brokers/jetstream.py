@@ -15,7 +15,8 @@ from nats.js import JetStreamContext
 from nats.js import api as js_api
 
 from benchmarks.brokers import programs
-from benchmarks.brokers.server import Server, free_port
+from benchmarks.brokers.server import Server
+from kos_edge.testing.ports import free_port
 
 SUBJECT = "readings"
 STREAM = "readings"

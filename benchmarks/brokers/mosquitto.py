@@ -15,7 +15,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.brokers import programs
-from benchmarks.brokers.server import Server, free_port
+from benchmarks.brokers.server import Server
+from kos_edge.testing.ports import free_port
 
 TOPIC = "readings"
 APPLICATION = "application"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.brokers import jetstream, mosquitto, programs
-from benchmarks.brokers.server import free_port, running, until
+from benchmarks.brokers.server import running, until
+from kos_edge.testing.ports import free_port
 
 pytestmark = pytest.mark.brokers
 

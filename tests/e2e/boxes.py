@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from kos_edge.control.client import Client
 from kos_edge.errors import KosError
+from kos_edge.testing.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
@@ -212,17 +212,6 @@ def until(holds: Callable[[], object], why: str, within: float = PATIENCE_S) -> 
     while not holds():
         assert time.monotonic() < end, why
         time.sleep(_LOOK_EVERY_S)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that UDP and TCP can both have."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            with contextlib.suppress(OSError):
-                other.bind(("127.0.0.1", port))
-                return port
 
 
 @contextlib.contextmanager

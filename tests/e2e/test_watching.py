@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.boxes import boxes, free_port
+from kos_edge.testing.ports import free_port
+from tests.e2e.boxes import boxes
 
 pytestmark = pytest.mark.e2e
 

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from benchmarks.brokers import jetstream, mosquitto, programs
 from benchmarks.brokers.mosquitto import Publisher, Watcher
-from benchmarks.brokers.server import Server, free_port, until
+from benchmarks.brokers.server import Server, until
+from kos_edge.testing.ports import free_port
 from tests.faults.rows import Sweep, row
 from tests.faults.script import End, Outcome, Refusal
 

@@ -19,6 +19,7 @@ from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.sections import NetworkSection
 from kos_edge.testing.loop import run_virtual
+from kos_edge.testing.ports import free_port
 from kos_edge.transport import repeats
 from kos_edge.transport.address import Address
 from kos_edge.transport.blockwise import BLOCK_SIZE, MAX_BODY, block_value
@@ -28,7 +29,7 @@ from kos_edge.transport.links import MAX_UNAUTHENTICATED
 from kos_edge.transport.memory import PORT
 from kos_edge.transport.surface import EDHOC_PATH, MAX_HOSTS, MAX_STRANGERS
 from kos_edge.transport.wire import decode_datagram, encode_datagram
-from tests.e2e.boxes import ROOT, free_port
+from tests.e2e.boxes import ROOT
 from tests.faults import long_load
 from tests.faults.rows import Sweep, row
 from tests.faults.strangers import Knocker, Stranger, hello, host, path_options

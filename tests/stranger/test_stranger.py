@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from kos_edge.testing.ports import free_port
 from tests.stranger import client
 
 CLIENT = Path(client.__file__)
@@ -26,9 +26,7 @@ DOCS = ROOT / "docs" / "protocol"
 class Hub:
     def __init__(self, state: Path) -> None:
         self.state = state
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.mesh = json.loads(self.ask("init", "--role", "hub", "--name", "hub").stdout)["mesh"]
         self.log = (state.parent / "hub.log").open("w")
         run = self.command("run", "--listen", self.address, "--interface", "lo")
