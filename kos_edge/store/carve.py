@@ -12,15 +12,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 Value = int | float | bytes | str | None
 
 _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
 _FILE_HEADER = 100  # bytes before the first page's own header
 _WAL_HEADER, _FRAME_HEADER = 32, 24
+_ORDERS: dict[bytes, Literal["little", "big"]] = {b"\x37\x7f\x06\x82": "little", b"\x37\x7f\x06\x83": "big"}
+"""How the words of a log's header are summed up, by its first four bytes."""
 _MAX_PAYLOAD = 1 << 20  # bytes of a row: several times the largest pack
 _MAX_COLUMNS = 16
 _FIXED = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}  # bytes of a serial type
@@ -191,14 +194,38 @@ def _read(descriptor: int | None, at: int, size: int) -> bytes:
         return b""
 
 
-def _heads(descriptor: int | None, first: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Where each frame of the log's present round begins, and its header: its checksum is not asked for."""
-    salts = _read(descriptor, 16, 8)
+def _every_head(descriptor: int | None, first: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Where each frame of the log begins, and its header, whatever round it is of."""
     length = 0 if descriptor is None else os.fstat(descriptor).st_size
     for at in range(first, length - _FRAME_HEADER - size + 1, _FRAME_HEADER + size):
-        head = _read(descriptor, at, _FRAME_HEADER)
+        yield at, _read(descriptor, at, _FRAME_HEADER)
+
+
+def _heads(descriptor: int | None, first: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Those of the log's present round; their checksums are not asked for.
+
+    Where its header is damaged the round is what the first two frames beside each other are of.
+    """
+    salts = _read(descriptor, 16, 8)
+    if not _header_is_whole(descriptor):
+        marks = (head[8:16] for _, head in _every_head(descriptor, _WAL_HEADER, size))
+        salts = next((mark for mark, other in pairwise(marks) if mark == other != bytes(8)), salts)
+    for at, head in _every_head(descriptor, first, size):
         if head[8:16] == salts:
             yield at, head
+
+
+def _header_is_whole(descriptor: int | None) -> bool:
+    """By the sums at its end (https://www.sqlite.org/fileformat2.html, 4.2)."""
+    raw = _read(descriptor, 0, _WAL_HEADER)
+    order = _ORDERS.get(raw[:4])
+    if order is None:
+        return False
+    one = two = 0
+    for at in range(0, _WAL_HEADER - 8, 8):
+        one = (one + int.from_bytes(raw[at : at + 4], order) + two) & 0xFFFFFFFF
+        two = (two + int.from_bytes(raw[at + 4 : at + 8], order) + one) & 0xFFFFFFFF
+    return raw[24:32] == one.to_bytes(4, "big") + two.to_bytes(4, "big")
 
 
 def _frames(descriptor: int | None, size: int) -> Iterator[tuple[int, int]]:
@@ -208,16 +235,31 @@ def _frames(descriptor: int | None, size: int) -> Iterator[tuple[int, int]]:
 
 
 def lost_commits(log: Path, frames: int, size: int) -> bool:
-    """Whether the log has commits behind the `frames` that SQLite took: something between them is damaged.
+    """Whether the log has commits behind the `frames` that SQLite took: something before them is damaged.
 
     After a power cut the commit that was under way may be there with a hole in it, and where a disk syncs late the one
     after it too; what was followed by two more was synced. Damage in the last two commits looks like a power cut, and
-    is taken for one.
+    is taken for one. A header that was cut while the log began anew hides a round that is in the file already.
     """
     descriptor = _open(log)
     try:
         first = _WAL_HEADER + frames * (_FRAME_HEADER + size)
-        return sum(head[4:8] != bytes(4) for _, head in _heads(descriptor, first, size)) > 2
+        if sum(head[4:8] != bytes(4) for _, head in _heads(descriptor, first, size)) <= 2:
+            return False
+        return _header_is_whole(descriptor) or not _is_in_file(log, descriptor, size)
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _is_in_file(log: Path, descriptor: int | None, size: int) -> bool:
+    """Whether the file has every page as the log's present round has it last."""
+    file = _open(log.with_name(log.name.removesuffix("-wal")))
+    try:
+        pages = dict(_frames(descriptor, size)).items()
+        return all(
+            _read(file, (number - 1) * size, size) == _read(descriptor, at, size) for number, at in pages
+        )
+    finally:
+        if file is not None:
+            os.close(file)

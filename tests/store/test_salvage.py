@@ -19,7 +19,7 @@ from kos_edge.klp.sealed import peek_sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.store import sql
 from kos_edge.store.carve import Pages
-from kos_edge.store.database import Damaged
+from kos_edge.store.database import Damaged, log_of
 from kos_edge.store.journal import Incoming, Intake
 from kos_edge.store.owed import Appended, Stamp
 from kos_edge.store.salvage import salvage
@@ -178,6 +178,48 @@ def test_a_damaged_beginning_of_the_log_costs_nothing_that_stands_behind_it(
     assert [
         place for place, raw in made.accepted.items() if place not in kept and not touches(raw, page)
     ] == []
+
+
+@pytest.mark.parametrize("how", ["magic", "salt", "page"])
+def test_a_damaged_header_of_the_log_does_not_hide_it(tmp_path: Path, how: str) -> None:
+    made = Shelf(tmp_path / "whole" / "kos.db")
+    made.path.parent.mkdir()
+    store = made.open()
+    made.found(store)
+    made.fill(store, 20)
+    shutil.copytree(made.path.parent, tmp_path / "case", ignore=shutil.ignore_patterns("*.reserve"))
+    store.close()
+    log = tmp_path / "case" / "kos.db-wal"
+    data = bytearray(log.read_bytes())
+    page = bytes(data[: sql.PAGE_SIZE])
+    match how:
+        case "magic":
+            data[1] ^= 8
+        case "salt":
+            data[17] ^= 1
+        case _:
+            data[: sql.PAGE_SIZE] = bytes(sql.PAGE_SIZE)
+    log.write_bytes(data)
+    case = Shelf(tmp_path / "case" / "kos.db", dict(made.accepted), set(made.epochs))
+    again = case.open()
+    kept = dict(case.packs(again))
+    assert [each for each, raw in made.accepted.items() if each not in kept and not touches(raw, page)] == []
+    assert again.database.get("mesh") == made.mesh
+    assert "the store was damaged" in again.troubles()[0]
+    again.close()
+
+
+def test_a_log_that_was_cut_as_it_began_anew_is_no_damage(shelf: Shelf) -> None:
+    store = shelf.open()
+    shelf.fill(store, 5)
+    log = log_of(shelf.path)
+    round_before = log.read_bytes()
+    store.close()
+    log.write_bytes(bytes(32) + round_before[32:])
+    again = shelf.open()
+    assert dict(shelf.packs(again)) == shelf.accepted
+    assert again.troubles() == []
+    again.close()
 
 
 @pytest.mark.parametrize(
