@@ -72,6 +72,7 @@ class Trust:
         self._changes: list[Change] = []
         self._after_load: list[Change] = []
         self._forked = 0
+        self._withheld: set[bytes] = set()
 
     # -- reading
 
@@ -139,8 +140,12 @@ class Trust:
     def withholds(self, stream: Stream) -> bool:
         """Whether subscribers here have no business with a stream, or its source is revoked or in quarantine."""
         source = self.roster.get(stream.source)
-        barred = source is not None and source.kid not in self.own_kids and self.barred(source)
-        return barred or self.is_for_others(stream)
+        if source is None or source.kid in self.own_kids or not self.barred(source):
+            return self.is_for_others(stream)
+        if source.kid not in self._withheld:
+            self._withheld.add(source.kid)
+            log.warning("agents get nothing more of what came from %s: kos-edge export has it", source.name)
+        return True
 
     def check(self, cwt: bytes) -> Membership:
         """A membership of this mesh, verified. Raises Invalid, Refused."""

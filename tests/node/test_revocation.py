@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kos_edge.agents.port import Delivery
 from kos_edge.errors import Refused
 from kos_edge.testing import in_virtual_time
 from tests.node.world import Machine, World
@@ -127,3 +128,30 @@ async def test_a_revocation_that_was_not_heard_is_told_again_in_the_same_session
         world.network.heal()
         await world.until(lambda: north.node.trust.revocations.is_revoked(thief.kid), within=10)
         assert north.handshakes == handshakes
+
+
+@in_virtual_time
+async def test_what_agents_do_not_get_any_more_of_a_revoked_key_is_said_once_and_still_exported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        heard: list[str] = []
+
+        async def hear(delivery: Delivery) -> None:
+            heard.append(delivery.topic)
+
+        before = hub.node.bus.subscribe("#", hear, name="late")
+        await asyncio.sleep(1)
+        await before.close()
+        await edge.publish("air.temperature", 1.0, 2.0)
+        await world.drained(edge)
+        await hub.operations.revoke(who="edge")
+        late = hub.node.bus.subscribe("#", hear, name="late")
+        await asyncio.sleep(5)
+        await late.close()
+        assert heard == []
+        said = [record.message for record in caplog.records if "agents get nothing more" in record.message]
+        assert said == ["agents get nothing more of what came from edge: kos-edge export has it"]
+        assert [each["body"] async for each in hub.operations.export()] == [1.0, 2.0]
