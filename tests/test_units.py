@@ -16,7 +16,7 @@ UNITS = sorted((Path(__file__).resolve().parent.parent / "systemd").glob("*.serv
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_has_nothing_to_say_about_a_unit(unit: Path, tmp_path: Path) -> None:
     """With a program that is there in place of ours, which is not installed where the tests run."""
-    copy = tmp_path / unit.name
+    copy = tmp_path / unit.name.replace("@.", "@cellar.")
     copy.write_text(re.sub(r"(?m)^(Exec\w+=)\S+", r"\1/bin/true", unit.read_text()))
     verified = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
@@ -27,3 +27,16 @@ def test_a_unit_may_do_little(unit: Path) -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)]
     judged = subprocess.run(command, capture_output=True, text=True)
     assert judged.returncode == 0, judged.stdout
+
+
+def test_one_of_several_daemons_may_do_what_the_only_one_may() -> None:
+    only, several = (
+        (UNITS[0].parent / name).read_text() for name in ("kos-edge.service", "kos-edge@.service")
+    )
+    settings = [line for line in only.splitlines() if line and not line.startswith("#")]
+    named = [
+        re.sub(r"( \(|-)%i\)?", "", line)
+        for line in several.splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert named == settings

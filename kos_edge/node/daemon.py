@@ -21,6 +21,7 @@ from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.reporting import warnings
 from kos_edge.node.statedir import StateDir, default_state
+from kos_edge.node.supervised import ServiceManager
 
 if TYPE_CHECKING:
     from kos_edge.node.monitoring import Monitoring
@@ -72,8 +73,14 @@ async def _serve(state: Path, settings: Config, loaded: dict[Path, list[Agent]])
     node = Node(state, agents=agents, config=settings)
     node.agent_files = {agent.name: str(file) for file, each in loaded.items() for agent in each}
     loop = asyncio.get_running_loop()
+    manager = ServiceManager()
+
+    def stop() -> None:
+        manager.say("STOPPING=1")
+        node.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, node.stop)
+        loop.add_signal_handler(number, stop)
     operations = NodeOperations(node)
     server = ControlServer(node.state.control_socket, operations)
     monitoring = _monitoring(node, operations)
@@ -86,10 +93,15 @@ async def _serve(state: Path, settings: Config, loaded: dict[Path, list[Agent]])
             log.warning("%s", warning)
         where = ", ".join(str(address) for address in node.endpoint.bound)
         log.info("%s (%s) is running at %s", node.trust.name, node.trust.role.text, where)
+        manager.say("READY=1", f"STATUS={node.trust.name} ({node.trust.role.text}) at {where}")
+        watched.append(asyncio.create_task(manager.feed(node.pulse)))
 
+    watched: list[asyncio.Task[None]] = []
     try:
         await node.run(on_ready=ready)
     finally:
+        for task in watched:
+            task.cancel()
         if monitoring is not None:
             await monitoring.close()
         await server.close()

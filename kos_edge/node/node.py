@@ -121,6 +121,10 @@ class Node:
             self.vault.check()
             await self._live(on_ready)
 
+    async def pulse(self) -> None:
+        """Return once the writer has answered: the queue makes progress, and so does the loop that asks."""
+        await self.writer.read(lambda store: None)
+
     def stop(self) -> None:
         """End `run` in order."""
         self._stop.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -64,3 +65,23 @@ def test_a_port_that_is_taken_ends_the_daemon_with_the_setting(tmp_path: Path) -
         assert done.code == 69
         assert "[monitor] listen" in done.err
         hub.stop()
+
+
+def test_a_service_manager_hears_that_the_daemon_is_ready_lives_and_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, boxes(tmp_path, "hub") as (hub,):
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        hub.init("hub")
+        hub.start()
+        ready = manager.recv(4_096).decode()
+        assert ready.startswith("READY=1\nSTATUS=hub (hub) at ")
+        assert manager.recv(4_096) == b"WATCHDOG=1"
+        hub.stop()
+        said = [manager.recv(4_096)]
+        while said[-1] != b"STOPPING=1":
+            said.append(manager.recv(4_096))
+        assert set(said) <= {b"WATCHDOG=1", b"STOPPING=1"}
