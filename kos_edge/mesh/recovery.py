@@ -39,13 +39,15 @@ class Cost:
     log_n: int
     p: int
 
+    @property
+    def bearable(self) -> bool:
+        """Whether a file may ask for so much of the machine that opens it: up to 64 MiB."""
+        return 1 <= self.log_n <= 16 and 1 <= self.p <= 16
+
 
 COST = Cost(log_n=15, p=3)
 """32 MiB and 0.31 s on a 2-core x86, so some 2.5 s on a Pi Zero 2 W, which has 512 MB.
 n = 2^17, p = 1 takes twice the time and 128 MiB."""
-
-_MAX_COST = Cost(log_n=16, p=16)
-"""What a file may ask of the machine that opens it: 64 MiB."""
 
 
 def recovery_file(
@@ -61,7 +63,9 @@ def recovery_file(
     salt, nonce = random(16), random(12)
     head = [_VERSION, authority.mesh, cost.log_n, cost.p, salt, nonce]
     inside = cbor.encode([authority.key.seed, authority.first_public, list(authority.rotations)])
-    sealed = ChaCha20Poly1305(_key(passphrase, salt, cost)).encrypt(nonce, inside, cbor.encode(head))
+    sealed = ChaCha20Poly1305(passphrase_key(passphrase, salt, cost)).encrypt(
+        nonce, inside, cbor.encode(head)
+    )
     body = cbor.encode([*head, sealed])
     text = base64.b64encode(body + hashlib.sha256(body).digest()[:_CHECKSUM]).decode()
     lines = [
@@ -82,7 +86,7 @@ def open_recovery_file(data: bytes, passphrase: str) -> Authority:
     """
     sealed = _read(data)
     try:
-        key = _key(passphrase, sealed.salt, sealed.cost)
+        key = passphrase_key(passphrase, sealed.salt, sealed.cost)
         inside = ChaCha20Poly1305(key).decrypt(sealed.nonce, sealed.text, sealed.head)
     except InvalidTag:
         raise Refused("the passphrase does not open this recovery file") from None
@@ -113,7 +117,7 @@ def _read(data: bytes) -> _Sealed:
         raise Invalid("the recovery file is of a version that is not known here", hint="update kos-edge")
     match value:
         case [int(), bytes(mesh), int(log_n), int(p), bytes(salt), bytes(nonce), bytes(text)]:
-            if not (1 <= log_n <= _MAX_COST.log_n and 1 <= p <= _MAX_COST.p) or len(nonce) != 12:
+            if not Cost(log_n, p).bearable or len(nonce) != 12:
                 raise Invalid("the recovery file asks for more work than any of ours does")
             return _Sealed(mesh, Cost(log_n, p), salt, nonce, text, cbor.encode(value[:-1]))
     raise Invalid("the recovery file is damaged")
@@ -144,7 +148,7 @@ def _authority(seed: bytes, first: bytes, rotations: tuple[bytes, ...]) -> Autho
         raise Invalid(f"the recovery file does not hold an authority: {error.message}") from None
 
 
-def _key(passphrase: str, salt: bytes, cost: Cost) -> bytes:
-    """The key of a passphrase, which counts as the same however a keyboard composes its accents (NFKC)."""
+def passphrase_key(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+    """The 32 bytes of a passphrase, which counts as the same however a keyboard composes its accents (NFKC)."""
     text = unicodedata.normalize("NFKC", passphrase).encode()
     return Scrypt(salt=salt, length=32, n=2**cost.log_n, r=8, p=cost.p).derive(text)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kos_edge.errors import Invalid, KosError, Refused
 from kos_edge.klp import cbor
+from kos_edge.mesh.recovery import Cost
 from kos_edge.vault.lock import Kind, Lock
 from kos_edge.vault.vault import MAX_SECRET, Vault, check_name
 
@@ -84,9 +85,9 @@ def test_after_a_rotation_neither_the_old_key_nor_the_old_data_key_opens_anythin
 
 
 def test_a_passphrase_opens_however_it_is_typed_and_a_short_one_never() -> None:
-    lock = Lock(Kind.PASSPHRASE, 4, 1, bytes(16))
+    lock = Lock(Kind.PASSPHRASE, Cost(4, 1), bytes(16))
     assert lock.key("Größe der Welt".encode()) == lock.key("Gro\u0308ße der Welt".encode())
-    assert lock.key(b"correct horse") != Lock(Kind.PASSPHRASE, 4, 1, b"1" * 16).key(b"correct horse")
+    assert lock.key(b"correct horse") != Lock(Kind.PASSPHRASE, Cost(4, 1), b"1" * 16).key(b"correct horse")
     for bad in (b"short", b"\xff" * 20):
         with pytest.raises(Invalid):
             lock.key(bad)
