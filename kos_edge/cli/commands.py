@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "status": ("looking:status", "This node at a glance."),
         "doctor": ("doctor:doctor", "What is wrong here, and what to do about it."),
+        "completion": ("completion:completion", "Let your shell complete commands and options."),
     },
 }
 

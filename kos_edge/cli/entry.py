@@ -24,14 +24,15 @@ BUG = 70
 INTERRUPTED = 130
 NOBODY_READS = 141
 
-_NAME = "kos-edge"
-_COMPLETION = "_KOS_EDGE_COMPLETE"
+NAME = "kos-edge"
+COMPLETE = "_KOS_EDGE_COMPLETE"
+"""The variable in which a shell asks for words that complete a line."""
 
 
 def main() -> NoReturn:
     """The ``kos-edge`` command."""
-    if _COMPLETION in os.environ:
-        kos_edge.main(prog_name=_NAME)
+    if COMPLETE in os.environ:
+        kos_edge.main(prog_name=NAME)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -39,7 +40,7 @@ def run(words: Sequence[str]) -> int:
     """Do what the words say and return the exit code. Raises nothing that a person could have caused."""
     as_json = "--json" in words
     try:
-        with kos_edge.make_context(_NAME, list(words)) as context:
+        with kos_edge.make_context(NAME, list(words)) as context:
             code = kos_edge.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -75,7 +76,7 @@ def _tell(error: KosError, as_json: bool) -> int:
 
 def _usage(error: click.UsageError, as_json: bool) -> int:
     message = error.format_message().rstrip(".")
-    path = error.ctx.command_path if error.ctx else _NAME
+    path = error.ctx.command_path if error.ctx else NAME
     return _say("usage", message[:1].lower() + message[1:], f"{path} --help", USAGE, as_json)
 
 
@@ -84,7 +85,7 @@ def _say(kind: str, message: str, hint: str | None, code: int, as_json: bool) ->
         error = {"kind": kind, "message": message, "hint": hint, "exit_code": code}
         text = json.dumps({"error": error}, ensure_ascii=False)
     else:
-        text = f"{_NAME}: {_one_line(message)}"
+        text = f"{NAME}: {_one_line(message)}"
         if hint:
             text += f"\n  next: {_one_line(hint)}"
     with contextlib.suppress(BrokenPipeError):
