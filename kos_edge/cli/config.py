@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from kos_edge.cli.face import Face, common, json_line, pass_face
+from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.control.text import json_line
 from kos_edge.node.config import (
     BadConfiguration,
     Config,

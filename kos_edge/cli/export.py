@@ -6,17 +6,14 @@ import asyncio
 import csv
 import sys
 from contextlib import aclosing
-from typing import Any
 
 import click
 
-from kos_edge.cli.face import Face, Progress, common, json_line, pass_face
+from kos_edge.cli.face import Face, Progress, common, pass_face
 from kos_edge.cli.parameters import moment
 from kos_edge.cli.reach import reach
 from kos_edge.cli.tail import print_message
-
-COLUMNS = ("at", "source", "name", "topic", "seq", "id", "type", "body", "unit", "late")
-"""Of the CSV, in this order for good; new ones come at the end."""
+from kos_edge.control.text import COLUMNS, cells
 
 
 @click.command()
@@ -45,16 +42,10 @@ async def _export(face: Face, form: str, topic: str, since: float | None, until:
         async with aclosing(node.export(topic=topic, since=since, until=until)) as messages:
             async for message in messages:
                 if writer:
-                    writer.writerow([_cell(message.get(column)) for column in COLUMNS])
+                    writer.writerow(cells(message))
                 else:
                     print_message(message)
                 count += 1
                 if not sys.stdout.isatty():
                     progress.say(f"{count:,} written")
     progress.done()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json_line(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -13,8 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
-"""What JSON lets through and a terminal obeys: DEL and the C1 controls."""
+from kos_edge.control.text import json_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,11 +59,6 @@ def common(command: F) -> F:
         "--json", is_flag=True, expose_value=False, callback=_take_json, help="Answer in JSON, for programs."
     )
     return state(as_json(command))
-
-
-def json_line(value: Any) -> str:
-    """One line of JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_CONTROLS)
 
 
 class Progress:

@@ -11,11 +11,12 @@ from typing import BinaryIO
 
 import click
 
-from kos_edge.cli.face import Face, Progress, common, json_line, pass_face
+from kos_edge.cli.face import Face, Progress, common, pass_face
 from kos_edge.cli.parameters import duration
 from kos_edge.cli.reach import reach
 from kos_edge.control.protocol import Operations
 from kos_edge.control.reports import Json
+from kos_edge.control.text import json_line
 from kos_edge.control.wire import decode, error_from
 from kos_edge.errors import Invalid, KosError, Unavailable, Unknown
 

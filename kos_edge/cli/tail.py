@@ -7,10 +7,11 @@ from contextlib import aclosing
 
 import click
 
-from kos_edge.cli.face import Face, common, json_line, pass_face
+from kos_edge.cli.face import Face, common, pass_face
 from kos_edge.cli.parameters import seconds
 from kos_edge.cli.reach import reach
 from kos_edge.control.reports import Delivered
+from kos_edge.control.text import json_line
 from kos_edge.errors import Unavailable, Unknown
 
 TOMBSTONE = "tombstone"

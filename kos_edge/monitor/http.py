@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
 
 import h11
 
-from kos_edge.errors import Unavailable
+from kos_edge.errors import Invalid, KosError, Unavailable
 
 MAX_CONNECTIONS = 16
 MAX_HEAD = 8_192
@@ -27,21 +29,32 @@ KEEP_S = 75.0
 
 _NAMES = frozenset({"localhost"})
 _READ = 4_096
+_MAX_PARAMETERS = 16
+_STATUS: dict[type[KosError], int] = {Invalid: 400, Unavailable: 503}
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer."""
+class Question:
+    """What was asked of a page: the parameters after the question mark, each once, and the headers in small letters."""
 
-    body: bytes
+    parameters: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: its `body` whole, or a `stream` of parts that is read as the other side takes them."""
+
+    body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
-Page = Callable[[], Awaitable[Reply]]
+Page = Callable[[Question], Awaitable[Reply]]
 
 
 class HttpServer:
@@ -134,14 +147,17 @@ class HttpServer:
             return Reply(b"only GET is answered here\n", status=405, headers={"Allow": "GET, HEAD"})
         if not self._is_meant(headers.get(b"host", b"").decode("latin-1")):
             return Reply(b"this is not the host that you asked for\n", status=421)
-        page = self._pages.get(request.target.decode("latin-1").split("?", 1)[0])
+        path, _, query = request.target.decode("latin-1").partition("?")
+        page = self._pages.get(path)
         if page is None:
             known = ", ".join(self._pages)
             return Reply(f"there is {known}\n".encode(), status=404)
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
         try:
-            return await page()
-        except Unavailable as error:
-            return Reply(f"{error.message}\n".encode(), status=503)
+            return await page(Question(_parameters(query), named))
+        except KosError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            return Reply(f"{error.message}{hint}\n".encode(), status=_STATUS.get(type(error), 503))
 
     def _is_meant(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
@@ -167,19 +183,43 @@ class HttpServer:
         last: bool = False,
     ) -> None:
         self.counters[reply.status] = self.counters.get(reply.status, 0) + 1
+        length = {} if reply.stream is not None else {"Content-Length": str(len(reply.body))}
         headers = {
             "Content-Type": reply.content_type,
-            "Content-Length": str(len(reply.body)),
+            **length,
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
             **reply.headers,
             **({"Connection": "close"} if last else {}),
         }
-        events = [h11.Response(status_code=reply.status, headers=list(headers.items()))]
-        data = b"".join(connection.send(event) or b"" for event in events)
-        if not head:
+        head_of = h11.Response(status_code=reply.status, headers=list(headers.items()))
+        data = connection.send(head_of) or b""
+        if reply.stream is not None:
+            async with aclosing(reply.stream) as parts:
+                await self._write(writer, data)
+                if not head:
+                    async for part in parts:
+                        await self._write(writer, connection.send(h11.Data(data=part)) or b"")
+            data = b""
+        elif not head:
             data += connection.send(h11.Data(data=reply.body)) or b""
-        data += connection.send(h11.EndOfMessage()) or b""
+        await self._write(writer, data + (connection.send(h11.EndOfMessage()) or b""))
+
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Hand it to the connection; whoever does not read it for long is left."""
         writer.write(data)
         async with asyncio.timeout(REQUEST_WITHIN_S):
             await writer.drain()
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """The parameters, decoded. Raises Invalid where one comes twice, or there are too many."""
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=_MAX_PARAMETERS
+        )
+    except ValueError:
+        raise Invalid("the parameters cannot be read: NAME=VALUE&NAME=VALUE") from None
+    if len(dict(pairs)) < len(pairs):
+        raise Invalid("a parameter stands there twice")
+    return dict(pairs)

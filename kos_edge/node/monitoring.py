@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kos_edge.errors import Unavailable
+from kos_edge.errors import Invalid, Unavailable
 from kos_edge.mesh.claims import Role
 from kos_edge.monitor import exposition, process
 from kos_edge.monitor.figures import Extra, LinkFigures, families
-from kos_edge.monitor.http import HttpServer, Reply
+from kos_edge.monitor.http import HttpServer, Page, Question, Reply
+from kos_edge.monitor.readings import MIN_TOKEN, Readings
 from kos_edge.node.addresses import parse_http
 from kos_edge.node.operations import NodeOperations
+from kos_edge.node.vaulting import read_secret
 
 if TYPE_CHECKING:
     from kos_edge.node.node import Node
@@ -26,7 +29,10 @@ class Monitoring:
         self._node = node
         self._operations = operations
         names = frozenset(name.lower() for name in node.config.monitor.names)
-        self._server = HttpServer({"/metrics": self._metrics, "/healthz": self._health}, names=names)
+        pages: dict[str, Page] = {"/metrics": self._metrics, "/healthz": self._health}
+        if node.config.monitor.token_file is not None:
+            pages |= Readings(operations, _token(node.state.path / node.config.monitor.token_file)).pages
+        self._server = HttpServer(pages, names=names)
         self.port = 0
 
     async def start(self) -> None:
@@ -38,13 +44,13 @@ class Monitoring:
         """Stop listening."""
         await self._server.close()
 
-    async def _metrics(self) -> Reply:
+    async def _metrics(self, _: Question) -> Reply:
         status = await self._operations.status()
         peers = await self._operations.peers()
         page = exposition.page(families(status, peers, self._extra(), process.figures()))
         return Reply(page, exposition.CONTENT_TYPE)
 
-    async def _health(self) -> Reply:
+    async def _health(self, _: Question) -> Reply:
         status = await self._operations.status()
         if status["health"] != "good":
             raise Unavailable("; ".join(status["warnings"]) or "degraded")
@@ -72,3 +78,15 @@ class Monitoring:
             initiated=node.handshakes.succeeded,
             not_taken={reason: node.inbound.counters[reason] for reason in NOT_TAKEN},
         )
+
+
+def _token(path: Path) -> bytes:
+    """The token in a file. Raises Unavailable, Refused where others may read it, Invalid where it is too short."""
+    try:
+        token = read_secret(path).split(b"\n", 1)[0].strip()
+    except FileNotFoundError:
+        hint = f"head -c 24 /dev/urandom | base64 > {path}; chmod 600 {path}"
+        raise Unavailable(f"there is no {path} with the token of [monitor] token-file", hint=hint) from None
+    if len(token) < MIN_TOKEN:
+        raise Invalid(f"the token in {path} has {len(token)} characters, it needs at least {MIN_TOKEN}")
+    return token

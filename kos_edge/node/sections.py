@@ -151,6 +151,13 @@ class MonitorSection:
         (),
         "Names by which requests may ask for it, beside its addresses and localhost.",
     )
+    token_file: str | None = setting(
+        text("a path"),
+        None,
+        "A file with a token on its first line, 16 characters or more: whoever shows it reads at /readings what is\n"
+        "kept here, and at /readings/live what comes. Without it neither is there. Relative to this file.",
+        sample='"http.token"',
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,12 +242,12 @@ class NodeVault:
         file = self._key_file()
         for path in (file.path, file.previous):
             with contextlib.suppress(FileNotFoundError):
-                found.append(_secret(path))
+                found.append(read_secret(path))
         return found
 
     def _new_key_file(self) -> bytes:
         if self._config.vault.key_file is not None:
-            secret = _secret(self._key_path())  # the administrator's own: never written by us
+            secret = read_secret(self._key_path())  # the administrator's own: never written by us
         else:
             secret = self._random(KEY_BYTES)
             self._key_file().write(secret)
@@ -269,7 +269,7 @@ class NodeVault:
                 "the vault opens with a credential of systemd, and there is none here", hint=hint
             )
         try:
-            return _secret(self._credential, private=False)
+            return read_secret(self._credential, private=False)
         except FileNotFoundError:
             raise Unavailable(f"systemd gave no credential {CREDENTIAL}") from None
 
@@ -282,7 +282,7 @@ class NodeVault:
                 "the vault opens with a passphrase", hint="kos-edge vault open, or --passphrase-file"
             )
         try:
-            return _secret(self._state / path).split(b"\n", 1)[0].rstrip(b"\r")
+            return read_secret(self._state / path).split(b"\n", 1)[0].rstrip(b"\r")
         except FileNotFoundError:
             raise Unavailable(f"there is no {path} with the vault's passphrase") from None
 
@@ -294,7 +294,7 @@ def _looks_like_a_vault(data: bytes) -> Lock:
     return Vault.lock_of(data)
 
 
-def _secret(path: Path, *, private: bool = True) -> bytes:
+def read_secret(path: Path, *, private: bool = True) -> bytes:
     """A small file that only its owner may read. Raises FileNotFoundError, Refused, Unavailable."""
     try:
         with path.open("rb") as file:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kos_edge.cli.face import json_line
 from kos_edge.cli.show import age, clean, columns, local_time, parse_when, plain_value, size, span, sparkline
+from kos_edge.control.text import json_line
 from kos_edge.errors import Invalid
 
 

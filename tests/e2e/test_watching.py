@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import urllib.error
 import urllib.request
@@ -25,8 +26,13 @@ def length() -> float:
 """
 
 
+TOKEN = "0123456789abcdef"
+
+
 def fetch(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    request.add_header("Authorization", f"Bearer {TOKEN}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return str(answer.read().decode())
 
 
@@ -37,7 +43,10 @@ def test_figures_and_secrets_of_a_running_daemon(tmp_path: Path) -> None:
     with boxes(tmp_path, "hub") as (hub,):
         hub.init("hub")
         config = hub.state / "config.toml"
-        watched = f'[monitor]\nlisten = ":{port}"\n[secret."mqtt.password"]\nagents = ["bridge"]\n'
+        (hub.state / "http.token").write_text(TOKEN)
+        (hub.state / "http.token").chmod(0o600)
+        watched = f'[monitor]\nlisten = ":{port}"\ntoken-file = "http.token"\n'
+        watched += '[secret."mqtt.password"]\nagents = ["bridge"]\n'
         config.write_text(config.read_text() + watched)
         hub.start(str(file))
         assert hub("vault", "put", "mqtt.password", stdin="hunter2\n").code == 0
@@ -47,8 +56,13 @@ def test_figures_and_secrets_of_a_running_daemon(tmp_path: Path) -> None:
         assert 'kos_edge_info{name="hub"' in page
         assert 'kos_edge_agent_running{agent="bridge"} 1' in page
         assert fetch(port, "/healthz") == "good\n"
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            fetch(port, "/")
+        hub("publish", "door.lock", "true")
+        assert [each["body"] for each in json.loads(fetch(port, "/readings?topic=door.%23"))] == [True]
+        assert json.loads(fetch(port, "/readings?topic=bridge.*&limit=1"))[0]["body"] == 7
+        assert json.loads(fetch(port, "/readings?until=2026-01-01T00:00:00Z")) == []
+        for path, status in (("/", "404"), ("/readings?topic=a..b", "400")):
+            with pytest.raises(urllib.error.HTTPError, match=status):
+                fetch(port, path)
         assert "hunter2" not in hub.log + page
         hub.stop()
 

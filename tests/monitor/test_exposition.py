@@ -6,16 +6,20 @@ import math
 import re
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kos_edge.delivery.latency import LATENCY_BOUNDS, Latency, coarse
 from kos_edge.monitor import process
 from kos_edge.monitor.exposition import Family, page
 from kos_edge.monitor.figures import families
+from kos_edge.monitor.http import Question
 from kos_edge.node.monitoring import Monitoring
 from kos_edge.node.operations import NodeOperations
 from kos_edge.testing import in_virtual_time
 from tests.node.world import World
+
+pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -91,7 +95,7 @@ async def test_a_node_shows_what_it_does(tmp_path: Path) -> None:
 
 async def shown(node: object) -> bytes:
     """The page of a node, as `/metrics` has it."""
-    return (await Monitoring(node, NodeOperations(node))._metrics()).body  # type: ignore[arg-type]
+    return (await Monitoring(node, NodeOperations(node))._metrics(Question({}, {}))).body  # type: ignore[arg-type]
 
 
 @in_virtual_time

@@ -10,16 +10,16 @@ import pytest
 
 from kos_edge.errors import Unavailable
 from kos_edge.monitor import http
-from kos_edge.monitor.http import MAX_CONNECTIONS, MAX_HEAD, HttpServer, Reply
+from kos_edge.monitor.http import MAX_CONNECTIONS, MAX_HEAD, HttpServer, Question, Reply
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9464\r\n\r\n"
 
 
-async def figures() -> Reply:
+async def figures(_: Question) -> Reply:
     return Reply(b"figure 1\n")
 
 
-async def shut() -> Reply:
+async def shut(_: Question) -> Reply:
     raise Unavailable("the disk is full")
 
 
