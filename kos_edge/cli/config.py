@@ -1,4 +1,4 @@
-"""config check, show and example."""
+"""config check, show, set, unset and example."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.cli.show import columns
 from kos_edge.control.text import json_line
 from kos_edge.node.config import (
     BadConfiguration,
     Config,
     example_config,
-    load_config,
     shown_config,
     where,
 )
+from kos_edge.node.config_sources import load_config
 from kos_edge.node.settings import toml_text
-from kos_edge.node.statedir import CONFIG_NAME
+from kos_edge.node.statedir import StateDir
 
 _option = click.option(
     "--config",
@@ -53,13 +54,24 @@ def check(face: Face, file: Path | None) -> int:
 
 @config.command()
 @_option
+@click.option(
+    "--origin", is_flag=True, help="Say of each key where it was set; those at their default are left out."
+)
 @common
 @pass_face
-def show(face: Face, file: Path | None) -> None:
+def show(face: Face, file: Path | None, origin: bool) -> None:
     """The configuration as it takes effect, defaults included."""
-    shown = shown_config(_load(face, file))
-    tables = {name: table for name, table in shown.items() if name != "topic"}
-    tables |= {f"topic.{json_line(filter)}": table for filter, table in shown["topic"].items()}
+    found = _load(face, file)
+    shown = shown_config(found)
+    tables = {name: table for name, table in shown.items() if name not in ("secret", "topic")}
+    for kind in ("secret", "topic"):
+        tables |= {f"{kind}.{json_line(name)}": table for name, table in shown[kind].items()}
+    if origin:
+        origins = dict(sorted(found.origins.items()))
+        rows = list(origins.items())
+        text = columns(rows, ("KEY", "SET BY")) if rows else "nothing is set: the defaults hold"
+        face.answer(origins, text)
+        return
     text = "\n\n".join(
         "\n".join(
             [
@@ -72,6 +84,36 @@ def show(face: Face, file: Path | None) -> None:
     face.answer(shown, text)
 
 
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+@common
+@pass_face
+def put(face: Face, key: str, value: str) -> None:
+    """Set KEY, such as queue.max-bytes, to VALUE, in a file of ours: config.d/90-set.toml.
+
+    A daemon takes it at its next start. Your own files are never rewritten.
+    """
+    from kos_edge.node.config_setting import set_key
+
+    place = set_key(StateDir(face.state).config_file, key, value)
+    face.answer(
+        {"key": key, "file": str(place)}, f"{key} is set in {place}; a daemon takes it at its next start"
+    )
+
+
+@config.command()
+@click.argument("key")
+@common
+@pass_face
+def unset(face: Face, key: str) -> None:
+    """Take back what `set` has set of KEY. Other files are not touched."""
+    from kos_edge.node.config_setting import unset_key
+
+    place = unset_key(StateDir(face.state).config_file, key)
+    face.answer({"key": key, "file": str(place)}, f"{key} is not set in {place} any more")
+
+
 @config.command()
 @common
 @pass_face
@@ -82,7 +124,7 @@ def example(face: Face) -> None:
 
 
 def _file(face: Face, file: Path | None) -> Path:
-    return file if file is not None else face.state / CONFIG_NAME
+    return file if file is not None else StateDir(face.state).config_file
 
 
 def _load(face: Face, file: Path | None) -> Config:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from kos_edge.doctor.finding import Finding, bad, good, warning
 from kos_edge.doctor.patient import Patient
 from kos_edge.errors import KosError
-from kos_edge.node.config import BadConfiguration, load_config, where
+from kos_edge.node.config import BadConfiguration, where
+from kos_edge.node.config_sources import load_config
 from kos_edge.node.keyfile import find_key
 from kos_edge.node.statedir import CONFIG_NAME, NotInitialised, StateDir, owner_hint
 from kos_edge.node.vaulting import NodeVault

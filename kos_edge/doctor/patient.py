@@ -10,7 +10,8 @@ from pathlib import Path
 from kos_edge.control.client import Client
 from kos_edge.control.reports import PeerReport, StatusReport
 from kos_edge.errors import KosError
-from kos_edge.node.config import Config, load_config
+from kos_edge.node.config import Config
+from kos_edge.node.config_sources import load_config
 from kos_edge.node.statedir import StateDir
 
 

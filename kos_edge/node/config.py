@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from kos_edge.errors import Invalid
@@ -36,7 +35,7 @@ from kos_edge.vault.vault import check_name
 CONFIG_LIMIT = 1 << 20
 """Bytes of a configuration file; a larger one is something else."""
 
-_SECTIONS: dict[str, type] = {
+SECTIONS: dict[str, type] = {
     "node": NodeSection,
     "network": NetworkSection,
     "queue": QueueSection,
@@ -46,6 +45,13 @@ _SECTIONS: dict[str, type] = {
     "monitor": MonitorSection,
     "vault": VaultSection,
 }
+"""The tables that stand once, with their form."""
+
+_NAMED: dict[str, tuple[type, Callable[[str], object], str]] = {
+    "secret": (SecretSettings, check_name, "mqtt.password"),
+    "topic": (TopicSettings, check_filter, "air.#"),
+}
+"""Those that have a name: their form, what checks the name, and a sample of one."""
 
 
 class BadConfiguration(Invalid):
@@ -101,6 +107,8 @@ class Config:
     """Who gets which secret, by its name."""
     topics: tuple[TopicRule, ...] = ()
     """The topic tables, the most special first."""
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where each key that is set was set, by its name such as ``queue.max-bytes``: a file with its line, a variable."""
     trouble: str | None = None
     """Why this is not what stands in the file."""
 
@@ -116,51 +124,65 @@ class Config:
         return TopicSettings(**values)
 
 
-def load_config(path: Path, *, required: bool = False) -> Config:
-    """The configuration in a file; the defaults where there is none and it is not `required`.
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one file, or the environment, sets. Values by section and field name, by the name of a secret, by filter."""
 
-    Raises BadConfiguration, also for a file that cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(CONFIG_LIMIT + 1)
-    except FileNotFoundError:
-        if not required:
-            return Config()
-        raise BadConfiguration(str(path), [Place(None, "there is no such file")]) from None
-    except OSError as error:
-        raise BadConfiguration(str(path), [Place(None, f"cannot be read: {error.strerror}")]) from None
-    if len(data) > CONFIG_LIMIT:
-        raise BadConfiguration(str(path), [Place(None, f"has more than {CONFIG_LIMIT:,} bytes")])
-    return parse_config(data, file=str(path))
+    sections: Mapping[str, Mapping[str, Any]]
+    secrets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    topics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def combine(layers: Iterable[Layer], *, trouble: str | None = None) -> Config:
+    """The configuration of several layers: each key from the last that sets it."""
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    secrets: dict[str, dict[str, Any]] = {}
+    topics: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for whole, part in ((sections, layer.sections), (secrets, layer.secrets), (topics, layer.topics)):
+            for name, values in part.items():
+                whole.setdefault(name, {}).update(values)
+        origins.update(layer.origins)
+    rules = (TopicRule(filter, values) for filter, values in topics.items())
+    made: dict[str, Any] = {name: SECTIONS[name](**values) for name, values in sections.items()}
+    return Config(
+        **made,
+        secrets={name: SecretSettings(**values) for name, values in secrets.items()},
+        topics=tuple(sorted(rules, key=lambda rule: rule.weight, reverse=True)),
+        origins=origins,
+        trouble=trouble,
+    )
 
 
 def parse_config(data: bytes, *, file: str = CONFIG_NAME) -> Config:
-    """The configuration in the bytes of a file. Raises BadConfiguration with everything that is wrong."""
+    """The configuration in the bytes of one file. Raises BadConfiguration with everything that is wrong."""
+    return combine([parse_layer(data, file=file)])
+
+
+def parse_layer(data: bytes, *, file: str = CONFIG_NAME) -> Layer:
+    """What the bytes of a file set. Raises BadConfiguration with everything that is wrong."""
     text, table = _toml(data, file)
     lines = TomlLines(text)
     wrong: list[Place] = []
-    sections: dict[str, Any] = {}
-    topics: list[TopicRule] = []
-    secrets: dict[str, SecretSettings] = {}
+    sections: dict[str, dict[str, Any]] = {}
+    named: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _NAMED}
     for name, part in table.items():
-        if name not in ("topic", "secret") and name not in _SECTIONS:
-            hint = nearest(name, [*_SECTIONS, "secret", "topic"])
+        if name not in _NAMED and name not in SECTIONS:
+            hint = nearest(name, [*SECTIONS, *_NAMED])
             wrong.append(Place(lines.line(name), f"there is no table [{name}]", hint))
         elif not isinstance(part, dict):
             wrong.append(Place(lines.line(name), f"{name} must be a table: [{name}]"))
-        elif name == "topic":
-            topics = _topics(part, lines, wrong)
-        elif name == "secret":
-            secrets = _secrets(part, lines, wrong)
+        elif name in _NAMED:
+            named[name] = _read_named(name, part, lines, wrong)
         else:
-            values = read_fields(_SECTIONS[name], part, f"[{name}]", partial(lines.line, name), wrong)
-            sections[name] = _SECTIONS[name](**values)
+            line_of = partial(lines.line, name)
+            sections[name] = read_fields(SECTIONS[name], part, f"[{name}]", line_of, wrong)
     if wrong:
         raise BadConfiguration(file, sorted(wrong, key=lambda place: place.line or 0))
-    return Config(
-        **sections, secrets=secrets, topics=tuple(sorted(topics, key=lambda rule: rule.weight, reverse=True))
-    )
+    origins = {".".join(path): where(file, Place(lines.line(*path), "")) for path in _paths(table)}
+    return Layer(sections, named["secret"], named["topic"], origins)
 
 
 def where(file: str, place: Place) -> str:
@@ -170,7 +192,7 @@ def where(file: str, place: Place) -> str:
 
 def shown_config(config: Config) -> dict[str, Any]:
     """The effective configuration as TOML and JSON would have it; what has no value is null."""
-    tables = {name: shown_fields(getattr(config, name)) for name in _SECTIONS}
+    tables = {name: shown_fields(getattr(config, name)) for name in SECTIONS}
     tables["secret"] = {name: shown_fields(each) for name, each in config.secrets.items()}
     return {**tables, "topic": {rule.filter: rule.shown() for rule in config.topics}}
 
@@ -182,7 +204,7 @@ def example_config() -> str:
         "# Every key is here, at its default; a commented one has none. To check it: kos-edge config check",
         "",
     ]
-    for name, form in _SECTIONS.items():
+    for name, form in SECTIONS.items():
         lines += [f"# {_summary(form)}", f"[{name}]", *example_fields(form)]
     lines += [
         f"# {_summary(SecretSettings)}",
@@ -212,40 +234,34 @@ def _toml(data: bytes, file: str) -> tuple[str, dict[str, Any]]:
         raise BadConfiguration(file, [place]) from None
 
 
-def _secrets(tables: dict[str, Any], lines: TomlLines, wrong: list[Place]) -> dict[str, SecretSettings]:
+def _read_named(
+    kind: str, tables: dict[str, Any], lines: TomlLines, wrong: list[Place]
+) -> dict[str, dict[str, Any]]:
+    """Tables that have a name in quotes: of topics, of secrets."""
+    form, check, sample = _NAMED[kind]
     found = {}
     for name, table in tables.items():
-        title, line = f'[secret."{name[:80]}"]', lines.line("secret", name)
+        title, line = f'[{kind}."{name[:80]}"]', lines.line(kind, name)
         try:
-            check_name(name)
+            check(name)
         except Invalid as error:
             wrong.append(Place(line, f"{title}: {error.message}", error.hint))
             continue
         if not isinstance(table, dict) or any(isinstance(value, dict) for value in table.values()):
-            hint = 'the name stands in quotes: [secret."mqtt.password"]'
+            hint = f'the name stands in quotes: [{kind}."{sample}"]'
             wrong.append(Place(line, f"{title} must be a table of settings", hint))
             continue
-        values = read_fields(SecretSettings, table, title, partial(lines.line, "secret", name), wrong)
-        found[name] = SecretSettings(**values)
+        found[name] = read_fields(form, table, title, partial(lines.line, kind, name), wrong)
     return found
 
 
-def _topics(tables: dict[str, Any], lines: TomlLines, wrong: list[Place]) -> list[TopicRule]:
-    rules = []
-    for filter, table in tables.items():
-        title = f'[topic."{filter[:80]}"]'
-        try:
-            check_filter(filter)
-        except Invalid as error:
-            wrong.append(Place(lines.line("topic", filter), f"{title}: {error.message}", error.hint))
-            continue
-        if not isinstance(table, dict) or any(isinstance(value, dict) for value in table.values()):
-            hint = 'the filter stands in quotes: [topic."air.#"]'
-            wrong.append(Place(lines.line("topic", filter), f"{title} must be a table of settings", hint))
-            continue
-        values = read_fields(TopicSettings, table, title, partial(lines.line, "topic", filter), wrong)
-        rules.append(TopicRule(filter, values))
-    return rules
+def _paths(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The way to each value."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _paths(value, (*above, name))
+        else:
+            yield (*above, name)
 
 
 def _summary(form: type) -> str:

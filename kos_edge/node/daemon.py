@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from kos_edge.agents.agent import Agent
 from kos_edge.agents.loader import load
 from kos_edge.control.server import ControlServer
-from kos_edge.node.config import Config, load_config
+from kos_edge.node.config import Config
+from kos_edge.node.config_sources import load_config
 from kos_edge.node.kept_config import load_kept
 from kos_edge.node.logs import start_logging
 from kos_edge.node.node import Node
@@ -42,7 +43,9 @@ def run(
     Raises KosError before anything has started: a bad configuration, an agent that does not load, a state in use.
     """
     home = StateDir.open(state)
-    settings = load_kept(home.config_file) if config is None else load_config(config, required=True)
+    settings = (
+        load_kept(home.config_file, keep=state) if config is None else load_config(config, required=True)
+    )
     network = settings.network
     network = replace(
         network,
@@ -63,7 +66,7 @@ def run_agents(agents: Sequence[Agent], state: Path | str | None = None) -> None
     """Run these agents in a node of their own until interrupted: what `Agent.run` does."""
     path = Path(state) if state is not None else default_state(os.environ, os.getuid())
     home = StateDir.open(path)
-    settings = load_kept(home.config_file)
+    settings = load_kept(home.config_file, keep=path)
     start_logging(settings.log.level, settings.log.format)
     asyncio.run(_serve(path, settings, {Path("agent"): list(agents)}))
 

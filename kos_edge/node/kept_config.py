@@ -6,26 +6,36 @@ The file is a person's, so the copy is made when a daemon starts with it, not wh
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import os
 from pathlib import Path
 
 from kos_edge.errors import Unavailable
-from kos_edge.node.config import CONFIG_LIMIT, BadConfiguration, Config, load_config, parse_config
+from kos_edge.node.config import BadConfiguration, Config, Layer, combine, parse_layer
+from kos_edge.node.config_sources import CONFIG_LIMIT, drop_ins, environment_layer, read_file
 from kos_edge.node.durable_file import write_durably
 from kos_edge.node.settings import Place
 
 
-def load_kept(path: Path) -> Config:
-    """The configuration at `path`, or the last good one with its `trouble` said. Raises BadConfiguration for neither.
+def load_kept(path: Path, *, keep: Path | None = None) -> Config:
+    """The configuration at `path` with what goes before it (`config_sources`), or the last good one with its `trouble`.
 
-    A file that is gone, empty, or the mere beginning of the last good one was cut off, as far as anybody can tell: it
-    is not taken for a wish to have the defaults.
+    Of each file the last good copy is in the folder `keep`, by default beside it. Raises BadConfiguration where a file
+    is bad and has no copy. A file that is gone, empty, or the mere beginning of the last good one was cut off, as far
+    as anybody can tell: it is not taken for a wish to have the defaults.
     """
-    kept = path.with_name(f"{path.name}.good")
+    folder = path.parent if keep is None else keep
+    troubles: list[str] = []
+    layers = [_kept_layer(path, folder, troubles, may_be_gone=False)]
+    layers += [_kept_layer(each, folder, troubles, may_be_gone=True) for each in drop_ins(path)]
+    return combine([*layers, environment_layer(os.environ)], trouble="; ".join(troubles) or None)
+
+
+def _kept_layer(path: Path, folder: Path, troubles: list[str], *, may_be_gone: bool) -> Layer:
+    kept = folder / f"{path.name}.good"
     before = _bytes(kept)
     try:
-        config = load_config(path)
-        now = _bytes(path) or b""
+        now = read_file(path) if may_be_gone or path.exists() else b""
+        layer = parse_layer(now, file=str(path))
         if before and len(now) < len(before) and before.startswith(now):
             what = "is cut off" if now else "is gone or empty"
             hint = f"if that is meant: end it with a comment, or delete {kept.name}"
@@ -34,15 +44,16 @@ def load_kept(path: Path) -> Config:
         if not before:
             raise
         try:
-            config = parse_config(before, file=str(kept))
+            layer = parse_layer(before, file=str(kept))
         except BadConfiguration:
             raise error from None
         said = f"{error.message}: the node runs with {kept.name}, the last configuration that was good"
-        return replace(config, trouble=f"{said} ({error.hint})" if error.hint else said)
+        troubles.append(f"{said} ({error.hint})" if error.hint else said)
+        return layer
     if now and now != before:
         with contextlib.suppress(Unavailable):  # a full disk: the one before stays
             write_durably(kept, now, mode=0o640)
-    return config
+    return layer
 
 
 def _bytes(path: Path) -> bytes | None:

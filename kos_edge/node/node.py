@@ -31,7 +31,8 @@ from kos_edge.errors import KosError, Misuse
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.addresses import DEFAULT_PORT
 from kos_edge.node.bus import NodeBus, terms_of
-from kos_edge.node.config import Config, load_config
+from kos_edge.node.config import Config
+from kos_edge.node.config_sources import load_config
 from kos_edge.node.enrolment import Enrolment
 from kos_edge.node.feed import Feed
 from kos_edge.node.forecasting import Forecasting
@@ -93,7 +94,8 @@ class Node:
     ) -> None:
         self.state = StateDir.open(Path(state))
         if config is None:  # a command that only asks once says what is wrong, and changes nothing
-            config = (load_config if quiet else load_kept)(self.state.config_file)
+            file = self.state.config_file
+            config = load_config(file) if quiet else load_kept(file, keep=self.state.path)
         self.config = config
         self.clock: Clock = clock or SystemClock()
         self.vault = NodeVault(self.state.path, config, lambda: self.trust.at(), random=random)

@@ -155,7 +155,7 @@ class MonitorSection:
         text("a path"),
         None,
         "A file with a token on its first line, 16 characters or more: whoever shows it reads at /readings what is\n"
-        "kept here, and at /readings/live what comes. Without it neither is there. Relative to this file.",
+        "kept here, and at /readings/live what comes. Without it neither is there. Relative to the state.",
         sample='"http.token"',
     )
 
@@ -167,7 +167,7 @@ class VaultSection:
     key_file: str | None = setting(
         text("a path"),
         None,
-        "The file with the vault's key, 32 bytes or more; relative to this file. By default the credential\n"
+        "The file with the vault's key, 32 bytes or more; relative to the state. By default the credential\n"
         "kos-edge.vault-key where systemd gives one, else vault.key in the state directory, made with the vault.",
         sample='"/etc/kos-edge/vault.key"',
     )

@@ -1,7 +1,8 @@
 """The state directory: everything a node is, in one place that one process at a time may change.
 
     node.key       the Ed25519 seed, readable by the owner alone; written once; node.key.copy is the same once more
-    config.toml    the configuration, where there is one; config.toml.good is the last one that a daemon could use
+    config.toml    the configuration, where there is one, with config.d/*.toml after it; for /var/lib/NAME they are in
+                   /etc/NAME where that is there. config.toml.good is the last one that a daemon could use
     kos.db         the store (and its log, kos.db-wal); kos.db.reserve is room for when the disk is full,
                    kos.db.damaged-* what a salvage has set aside
     kos.meta       a copy of what the store says of this node, and the one before it
@@ -34,6 +35,7 @@ from kos_edge.node.durable_file import sync_directory
 DIRECTORY_MODE = 0o750
 KEY_NAME = "node.key"
 CONFIG_NAME = "config.toml"
+SYSTEM_STATE, SYSTEM_CONFIG = Path("/var/lib"), Path("/etc")
 LOCK_NAME = "lock"
 
 PATIENCE_S = 10.0
@@ -74,7 +76,7 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.key_file = path / KEY_NAME
-        self.config_file = path / CONFIG_NAME
+        self.config_file = config_place(path) / CONFIG_NAME
         self.lock_file = path / LOCK_NAME
         self.control_socket = path / SOCKET_NAME
 
@@ -229,6 +231,12 @@ class StateLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def config_place(state: Path) -> Path:
+    """The folder with the configuration of a state: /etc/NAME for /var/lib/NAME, where there is one, else the state."""
+    administered = SYSTEM_CONFIG / state.name
+    return administered if state.parent == SYSTEM_STATE and administered.is_dir() else state
 
 
 def copy_of(key_file: Path) -> Path:

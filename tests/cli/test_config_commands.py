@@ -44,3 +44,20 @@ def test_a_missing_file_is_the_defaults_unless_it_was_named(kos_edge: CommandLin
     done = kos_edge("config", "check", "--config", str(tmp_path / "none"))
     assert done.code == 78
     assert "there is no such file" in done.err
+
+
+def test_a_key_is_set_shown_with_its_origin_and_taken_back(kos_edge: CommandLine, state: Path) -> None:
+    (state / "config.toml").write_text('[secret.wifi]\nagents = ["bridge"]\n')
+    assert kos_edge("config", "set", "queue.max-bytes", "64MB").code == 0
+    shown = kos_edge("config", "show").out
+    assert 'max-bytes = "64MB"' in shown
+    assert '[secret."wifi"]\nagents = ["bridge"]' in shown
+    origins = kos_edge("config", "show", "--origin", "--json").value
+    assert origins["queue.max-bytes"].endswith("90-set.toml:4")
+    assert origins["secret.wifi.agents"].endswith("config.toml:2")
+    wrong = kos_edge("config", "set", "queue.max-bytes", "lots")
+    assert (wrong.code, len(wrong.err.splitlines()) <= 2) == (65, True)
+    assert kos_edge("config", "unset", "queue.max-bytes").code == 0
+    assert kos_edge("config", "show", "--origin").out.splitlines()[1:] == [
+        f"secret.wifi.agents  {state}/config.toml:2"
+    ]

@@ -11,10 +11,10 @@ from kos_edge.node.config import (
     BadConfiguration,
     Config,
     example_config,
-    load_config,
     parse_config,
     shown_config,
 )
+from kos_edge.node.config_sources import load_config
 from kos_edge.node.sections import TopicSettings
 
 
