@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.relays.tcp import TcpRelay
 from tests.faults.brokers import Broker, Kind, cases, enter, made
 from tests.faults.rows import Sweep
-from tests.faults.script import Outcome, Refusal, SenderLedger
+from tests.faults.script import Outcome, Refusal, SenderLedger, still
 from tests.faults.weather import BURST, EVERY_S, Event, script
 
 SECONDS = 12.0
@@ -55,7 +55,7 @@ def _case(kind: Kind, seconds: float, folder: Path, seed: int) -> Outcome:
         over.set()
         loading.join()
         if not _until_nothing_waits(system):
-            wrong.append(f"{system.waiting()} wait still, though the weather is over")
+            wrong.append(f"{still(system)}, though the weather is over")
         verdict = ledger.against(system.delivered())
         return system.judged(Outcome(verdict, struck=True, wrong=wrong))
     finally:

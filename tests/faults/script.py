@@ -326,14 +326,14 @@ def full(system: System, disk: SmallDisk, end: End, how: Fullness, ledger: Sende
     if end == "sender":
         system.start("receiver")
         if not until_so(lambda: not system.waiting()):
-            wrong.append(f"{system.waiting()} wait still, while the sender's disk is full ({how})")
+            wrong.append(f"{still(system)}, while the sender's disk is full ({how})")
     disk.make_room()
     if end == "receiver" and how == "filled by its own queue":
         disk.grow()  # what was delivered there stays there: it fills the disk, and by right
     if not until_so(lambda: _takes(system, ledger)):
         wrong.append(f"nothing is taken again though there is room ({how})")
     if not until_so(lambda: not system.waiting()):
-        wrong.append(f"{system.waiting()} wait still, though there is room ({how})")
+        wrong.append(f"{still(system)}, though there is room ({how})")
     for side, pid in pids.items():
         if pid is not None and system.pid(side) != pid:
             wrong.append(f"the {side} ended ({how})")
@@ -341,6 +341,12 @@ def full(system: System, disk: SmallDisk, end: End, how: Fullness, ledger: Sende
     system.stop("sender")
     system.stop("receiver")
     return Outcome(verdict, bool(refusals), 0.0, wrong)
+
+
+def still(system: System) -> str:
+    """How many messages wait yet, in words."""
+    count = system.waiting()
+    return "it does not say how many wait still" if count < 0 else f"{count} wait still"
 
 
 def _takes(system: System, ledger: SenderLedger) -> bool:
