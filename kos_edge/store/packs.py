@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kos_edge.errors import Invalid
 from kos_edge.klp.message import Reason
 from kos_edge.klp.sealed import Sealed, peek_sealed
-from kos_edge.klp.tombstone import peek_tombstone
+from kos_edge.klp.tombstone import is_tombstone, peek_tombstone
 from kos_edge.store import sql
 from kos_edge.store.database import Damaged, Database
 from kos_edge.store.streams import StreamRow
@@ -52,11 +52,14 @@ class Packs:
         self.bytes = 0
         self.count = 0
         self.last_id = 0
+        self._messages: int | None = None
+        self._gone: Counter[Reason] = Counter()
         self.load()
         self._doubted = self.last_id  # up to here it was written by another process: proven before it is used
 
     def load(self) -> None:
-        """Count again from the file."""
+        """Count again from the file; messages not before somebody asks."""
+        self._messages = None
         self.bytes, self.count, last = self._database.execute(sql.PACK_TOTALS).fetchone()
         self.last_id = max(last, self._above)
 
@@ -78,22 +81,45 @@ class Packs:
         self.last_id += 1
         self.bytes += len(sealed)
         self.count += 1
+        self._tally(count, sealed, 1)
         return self.last_id
 
     def messages(self) -> int:
-        """How many messages are kept."""
-        return int(self._database.execute(sql.PACK_MESSAGES).fetchone()[0])
+        """How many messages are kept: counted in the whole file once, and from then on as they come and go."""
+        if self._messages is None:
+            self._gone.clear()
+            for count, raw in self._database.execute(sql.PACK_TOMBSTONES):
+                if (reason := _reason(bytes(raw))) is not None:
+                    self._gone[reason] += count
+            self._messages = int(self._database.execute(sql.PACK_MESSAGES).fetchone()[0])
+        return self._messages
+
+    def _tally(self, count: int, sealed: bytes | None, sign: int) -> None:
+        """Count what came (1) or goes (-1), once it was asked for; without `sealed` it is no tombstone."""
+        if self._messages is None:
+            return
+        if sealed is None or not is_tombstone(sealed):
+            self._messages += sign * count
+        elif (reason := _reason(sealed)) is not None:
+            self._gone[reason] += sign * count
+
+    def _forget(self, ident: int) -> None:
+        """Count out what stands there now, before it goes."""
+        if self._messages is not None:
+            row = self._database.execute(sql.PACK_KIND, (ident,)).fetchone()
+            if row is not None:
+                self._tally(row[0], row[1], -1)
 
     def gone(self) -> Counter[Reason]:
         """How many numbers the tombstones that are kept stand for, by their reason."""
-        found: Counter[Reason] = Counter()
-        for count, raw in self._database.execute(sql.PACK_TOMBSTONES):
-            found[peek_tombstone(bytes(raw)).reason] += count
-        return found
+        self.messages()
+        return +self._gone
 
     def replace(self, ident: int, first: int, count: int, sealed: bytes, size: int) -> None:
         """Put what stands for `count` numbers from `first` on in the place of one of `size` bytes; in a transaction."""
+        self._forget(ident)
         self._database.execute(sql.PACK_REPLACE, (first, count, sealed, ident))
+        self._tally(count, sealed, 1)
         self.bytes += len(sealed) - size
 
     def oldest_at(self) -> int | None:
@@ -143,11 +169,14 @@ class Packs:
 
     def reseal(self, ident: int, size: int, stream: int, first: int, count: int, sealed: bytes) -> None:
         """Give one pack of `size` bytes another place and other bytes; inside a transaction. Its id stays."""
+        self._forget(ident)
         self._database.execute(sql.PACK_RESEAL, (stream, first, count, sealed, ident))
+        self._tally(count, sealed, 1)
         self.bytes += len(sealed) - size
 
     def delete(self, ident: int, size: int) -> None:
         """Let one pack of `size` bytes go; inside a transaction."""
+        self._forget(ident)
         self._database.execute(sql.PACK_DELETE, (ident,))
         self.bytes -= size
         self.count -= 1
@@ -159,3 +188,11 @@ class Packs:
             Entry(ident, self._proven(ident, bytes(raw)), first, first + count - 1, at, age, bool(late))
             for ident, _, first, count, at, age, late, raw in rows
         ]
+
+
+def _reason(tombstone: bytes) -> Reason | None:
+    """Why its numbers are gone; None where it is damaged, which whoever needs it finds out."""
+    try:
+        return peek_tombstone(tombstone).reason
+    except Invalid:
+        return None

@@ -133,6 +133,7 @@ PACK_AT = (
 PACK_OF = "SELECT 1 FROM pack WHERE stream = ? LIMIT 1"
 PACK_REPLACE = "UPDATE pack SET first = ?, count = ?, ttl = NULL, sealed = ? WHERE id = ?"
 PACK_TOMBSTONES = "SELECT count, sealed FROM pack WHERE substr(sealed, 1, 1) = x'84'"
+PACK_KIND = "SELECT count, CASE WHEN substr(sealed, 1, 1) = x'84' THEN sealed END FROM pack WHERE id = ?"
 PACK_DELETE = "DELETE FROM pack WHERE id = ?"
 PACK_RESEAL = "UPDATE pack SET stream = ?, first = ?, count = ?, sealed = ? WHERE id = ?"
 PACK_TOTALS = (
