@@ -31,12 +31,8 @@ STREAMS_EVERY = 4
 
 @row("R08", "10 % lost, 10 % twice, 30 % reordered, 2 % corrupted; flaps; receiver killed", minutes=11)
 def sweep(run: Sweep) -> None:
-    for number in range(run.share(full=150, bounded=6)):
-        seed = run.seed * 1_000_000 + number
-        folder = run.folder / str(number)
-        folder.mkdir()
+    for folder, seed in run.cases(full=150, bounded=6):
         run_virtual(case(run, folder, seed))
-        run.case()
 
 
 async def case(run: Sweep, folder: Path, seed: int) -> None:

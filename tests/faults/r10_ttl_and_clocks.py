@@ -25,12 +25,8 @@ OFF_S = 3.0
 @row("R10", "ttl while clocks step by 400 days either way, and over reboots without a clock", minutes=3)
 def sweep(run: Sweep) -> None:
     stories = (at_the_source, at_the_receiver, without_a_clock, by_the_time_of_the_hub)
-    for number in range(run.share(full=600, bounded=12)):
-        seed = run.seed * 1_000_000 + number
-        folder = run.folder / str(number)
-        folder.mkdir()
-        run_virtual(stories[number % len(stories)](run, folder, seed))
-        run.case()
+    for folder, seed in run.cases(full=600, bounded=12):
+        run_virtual(stories[seed % len(stories)](run, folder, seed))
 
 
 async def at_the_source(run: Sweep, folder: Path, seed: int) -> None:

@@ -23,12 +23,8 @@ MOST_HANDSHAKES = 3
 
 @row("R15", "clocks jump by up to 10 years while nodes run and while they are off; boots in 1970", minutes=2)
 def sweep(run: Sweep) -> None:
-    for number in range(run.share(full=300, bounded=5)):
-        seed = run.seed * 1_000_000 + number
-        folder = run.folder / str(number)
-        folder.mkdir()
+    for folder, seed in run.cases(full=300, bounded=5):
         run_virtual(case(run, folder, seed))
-        run.case()
 
 
 async def case(run: Sweep, folder: Path, seed: int) -> None:

@@ -20,12 +20,8 @@ BACK_S = 60.0
 
 @row("R16", "address and port of a peer change in mid-transfer, IPv4 to IPv6 and back", minutes=2)
 def sweep(run: Sweep) -> None:
-    for number in range(run.share(full=200, bounded=3)):
-        seed = run.seed * 1_000_000 + number
-        folder = run.folder / str(number)
-        folder.mkdir()
+    for folder, seed in run.cases(full=200, bounded=3):
         run_virtual(case(run, folder, seed))
-        run.case()
 
 
 async def case(run: Sweep, folder: Path, seed: int) -> None:

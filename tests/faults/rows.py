@@ -17,7 +17,7 @@ The same row may stand once more for another system, `of="mosquitto"`: it gets a
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,14 @@ class Sweep:
     def share(self, *, full: int, bounded: int) -> int:
         """How many cases to try."""
         return full if self.full else bounded
+
+    def cases(self, *, full: int, bounded: int) -> Iterator[tuple[Path, int]]:
+        """So many cases, each with a folder and a seed of its own, counted once it is over."""
+        for number in range(self.share(full=full, bounded=bounded)):
+            folder = self.folder / str(number)
+            folder.mkdir()
+            yield folder, self.seed * 1_000_000 + number
+            self.case()
 
     def case(self, count: int = 1) -> None:
         """So many cases were tried."""
