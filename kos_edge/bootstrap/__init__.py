@@ -15,4 +15,8 @@ Machines and values only: bytes and `now` in, bytes and decisions out. The journ
     enrolment   what newcomer and hub say to each other inside
     admission   the hub's decision
     quarantine  those who wait for a person
+
+And what stands before all of it:
+
+    manifest    what is installed: a signed list of files
 """
