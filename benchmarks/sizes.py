@@ -19,8 +19,7 @@ from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Class, Message, prepare
 from kos_edge.mesh.claims import Role
 from kos_edge.node.keyfile import find_key
-from kos_edge.node.node import STORE_NAME
-from kos_edge.node.statedir import StateDir
+from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import MEMBER, Trust
 from kos_edge.store.outbox import Appended, Stamp
 from kos_edge.store.store import Store

@@ -7,6 +7,7 @@ import time
 import click
 
 from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.cli.fleet import badness, fleet_text
 from kos_edge.cli.reach import ask
 from kos_edge.cli.show import age, clean, columns, counted, local_time, size, span
 from kos_edge.control.reports import AgentReport, PeerReport, QueueReport, StatusReport
@@ -26,8 +27,11 @@ def status(face: Face) -> None:
 @common
 @pass_face
 def peers(face: Face) -> None:
-    """The nodes that this one knows."""
-    known = ask(face, lambda node: node.peers())
+    """The nodes that this one knows; at a hub also how they are, by their heartbeats, the worst first."""
+    known = sorted(ask(face, lambda node: node.peers()), key=badness)
+    if any(peer["state"] is not None for peer in known):
+        face.answer(known, fleet_text(known))
+        return
     header = ("NAME", "ROLE", "KID", "STANDING", "CONNECTED", "ADDRESS", "LAST SEEN")
     rows = [_peer_row(peer, time.time()) for peer in known]
     face.answer(known, columns(rows, header) if rows else "no other node is known yet")

@@ -154,8 +154,35 @@ class JournalReport(TypedDict):
     limit_age_s: float
 
 
+class HealthReport(TypedDict):
+    """A member's newest heartbeat, that came `heard_s` ago; parts in use are from 0 to 1, null where it does not say.
+
+    `errors` are those of its agents since its start, `warnings` how many its own status shows, `resident_bytes` the
+    memory of its daemon.
+    """
+
+    heard_s: float
+    at: str | None
+    version: str
+    uptime_s: int
+    cpu: float | None
+    memory: float | None
+    disk: float | None
+    temperature_c: float | None
+    queue_messages: int
+    queue_bytes: int
+    queue: float
+    errors: int
+    warnings: int
+    resident_bytes: int | None
+
+
 class PeerReport(TypedDict):
-    """A node that this one knows. `connected` is a live session; `round_trip_s` its measured time."""
+    """A node that this one knows. `connected` is a live session; `round_trip_s` its measured time.
+
+    What a hub hears of a member's heart: `state` is ``ok``, ``late`` (a beat is missing), ``silent`` (three are),
+    ``warning`` or ``unknown``, with the `reason`; null at other nodes.
+    """
 
     kid: str
     name: str | None
@@ -168,6 +195,9 @@ class PeerReport(TypedDict):
     last_seen_at: str | None
     found_by: str | None
     expires_at: str | None
+    state: Literal["ok", "late", "silent", "warning", "unknown"] | None
+    reason: str | None
+    health: HealthReport | None
 
 
 class TrafficReport(TypedDict):

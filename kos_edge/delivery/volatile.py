@@ -27,6 +27,7 @@ class VolatileRing:
     key: KeyPair
     dropped: int = 0
     _numbers: dict[Stream, int] = field(default_factory=dict)
+    _newest: dict[str, Load] = field(default_factory=dict)
     _packs: deque[Load] = field(default_factory=deque)
     _bytes: int = 0
 
@@ -41,8 +42,12 @@ class VolatileRing:
         uncertainty_ms: int | None,
         now: float,
         keep: bool,
+        newest_of: str | None = None,
     ) -> tuple[int, list[Pack]]:
-        """Number and seal; the first number and the packs. With `keep` they wait for a link."""
+        """Number and seal; the first number and the packs. With `keep` they wait for a link.
+
+        One message that is the `newest_of` something takes the place of the one before, where that still waits.
+        """
         first = self._numbers.get(stream, 0) + 1
         packs: list[Pack] = []
         for each, _ in packed(stream, first, messages):
@@ -57,14 +62,23 @@ class VolatileRing:
             packs.append(sealed(each))
         self._numbers[stream] = packs[-1].last
         if keep:
+            self._replace(newest_of)
             for pack in packs:
                 self._packs.append(Load(stream, pack.first, pack.last, pack.raw, 0, now))
                 self._bytes += len(pack.raw)
+            if newest_of is not None:
+                self._newest[newest_of] = self._packs[-1]
             while self._bytes > RING_BYTES:
                 gone = self._packs.popleft()
                 self._bytes -= len(gone.pack)
                 self.dropped += gone.last - gone.first + 1
         return first, packs
+
+    def _replace(self, name: str | None) -> None:
+        before = None if name is None else self._newest.pop(name, None)
+        if before is not None and before in self._packs:
+            self._packs.remove(before)
+            self._bytes -= len(before.pack)
 
     def clear(self) -> None:
         """Nobody is left to hand it to."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kos_edge.control.reports import PeerReport, StatusReport
 from kos_edge.delivery.latency import LATENCY_BOUNDS, coarse
 from kos_edge.monitor.exposition import Family
+from kos_edge.monitor.fleet_figures import fleet_families
 from kos_edge.monitor.process import ProcessFigures
 
 
@@ -33,6 +34,9 @@ class Extra:
     answered: int
     initiated: int
     not_taken: Mapping[str, int]
+    silences: int | None
+    """How often a member of the fleet has gone silent; None where this is no hub."""
+    member_figures: int
 
 
 def families(
@@ -44,6 +48,7 @@ def families(
         *_queue(status),
         *_traffic(status, extra),
         *_links(peers, extra),
+        *fleet_families(peers, extra.silences, extra.member_figures),
         *_agents(status),
         *_process(process),
     ]

@@ -42,6 +42,12 @@ def figures(proc: Path = _PROC) -> ProcessFigures:
     )
 
 
+def resident_bytes(proc: Path = _PROC) -> int | None:
+    """The memory that this process has now."""
+    resident = _fields(proc / "status").get("VmRSS")
+    return None if resident is None else resident * 1024
+
+
 def _fields(path: Path) -> dict[str, int]:
     """The whole numbers of a file with a `name: value` in each line."""
     found: dict[str, int] = {}

@@ -24,8 +24,7 @@ from kos_edge.mesh.revocation import Revocations
 from kos_edge.node.durable_file import write_durably
 from kos_edge.node.initialize import RECOVERY_NAME, clear_leftovers, put_name, refuse_second
 from kos_edge.node.keyfile import find_key, write_key
-from kos_edge.node.node import STORE_NAME
-from kos_edge.node.statedir import StateDir
+from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import MEMBER
 from kos_edge.node.uptime import FLOOR_S
 from kos_edge.store.store import Store

@@ -25,8 +25,7 @@ from kos_edge.node.durable_file import write_durably
 from kos_edge.node.keepsake import NAME as KEPT_NAME
 from kos_edge.node.keepsake import keep_meta, kept_meta
 from kos_edge.node.keyfile import write_key
-from kos_edge.node.node import STORE_NAME
-from kos_edge.node.statedir import StateDir
+from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import MEMBER
 from kos_edge.node.uptime import FLOOR_S
 from kos_edge.store.store import Store

@@ -28,6 +28,7 @@ from kos_edge.discovery.mdns import Mdns
 from kos_edge.discovery.sighting import Advertisement, Found, Hint
 from kos_edge.discovery.static import parse_peer
 from kos_edge.errors import KosError, Misuse
+from kos_edge.klp.pack import Pack
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.addresses import DEFAULT_PORT
 from kos_edge.node.bus import NodeBus, terms_of
@@ -38,6 +39,7 @@ from kos_edge.node.feed import Feed
 from kos_edge.node.forecasting import Forecasting
 from kos_edge.node.fullness import Fullness, limits_of
 from kos_edge.node.handshakes import Handshakes
+from kos_edge.node.heart import Heart
 from kos_edge.node.housekeeping import Housekeeping
 from kos_edge.node.inbound import Inbound
 from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty, load_trust, proves
@@ -50,7 +52,7 @@ from kos_edge.node.peers import Peers
 from kos_edge.node.publisher import Publisher, Sealer, Terms
 from kos_edge.node.readers import Readers
 from kos_edge.node.settling import Settling
-from kos_edge.node.statedir import StateDir
+from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
 from kos_edge.node.vaulting import NodeVault
@@ -63,8 +65,6 @@ from kos_edge.transport.address import Carrier
 from kos_edge.transport.endpoint import Endpoint
 from kos_edge.transport.session import Session
 from kos_edge.transport.udp import UdpCarrier
-
-STORE_NAME = "kos.db"
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class Node:
             pack_messages=self.config.queue.pack_messages,
             ring=self.ring,
             push=self.feed.push,
-            sealer=self._sealer,
+            sealer=self.sealer,
             is_all=self.trust.is_all,
             committed=self._committed,
             buried=self.feed.forget,
@@ -223,7 +223,7 @@ class Node:
             self.clock,
             self.uptime,
             arrived=self.feed.announce,
-            push=self.feed.push,
+            push=self._pushed,
             cut_off=self.cut_off,
             save=self.save,
         )
@@ -282,6 +282,7 @@ class Node:
             self.feed.forget,
         )
         self.forecasting = Forecasting(self.writer, self.clock)
+        self.heart = Heart(self)
         self.mdns: Mdns | None = None
         if self.config.network.mdns and carriers is None and not self._quiet:
             self.mdns = Mdns(self._heard, named=self.config.network.interfaces)
@@ -299,6 +300,7 @@ class Node:
             self.enrolment.run,
             self.housekeeping.run,
             self.forecasting.run,
+            self.heart.run,
         ]
         if self.mdns is not None:
             parts.append(self.mdns.run)
@@ -362,6 +364,7 @@ class Node:
             self.mdns.advertise(
                 Advertisement(self.trust.kid, self.trust.role, self.trust.mesh, port, self.tcp_port)
             )
+        self.heart.wake()
         self.peers.news()
 
     def cut_off(self) -> None:
@@ -384,7 +387,8 @@ class Node:
             terms = self._terms[topic] = terms_of(topic, self.config.topic(topic))
         return terms
 
-    def _sealer(self) -> Sealer | None:
+    def sealer(self) -> Sealer | None:
+        """Who signs for this node; None while it belongs to no mesh."""
         if self.trust.mesh is None or self.trust.membership is None:
             return None
         return Sealer(self.trust.key, self.trust.mesh)
@@ -393,6 +397,10 @@ class Node:
         self.fullness.look()
         self.feed.announce(entries)
         self.peers.news()
+
+    def _pushed(self, pack: Pack) -> None:
+        if not self.heart.took(pack):
+            self.feed.push(pack)
 
     def _opened_by_peer(self, session: Session, peer: Membership) -> None:
         self.peers.opened(session, peer)

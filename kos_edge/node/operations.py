@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from kos_edge import __version__
+from kos_edge.agents.agent import RESERVED
 from kos_edge.agents.payload import payload_of
 from kos_edge.control.reports import (
     DeadLetter,
@@ -355,6 +356,10 @@ class NodeOperations(NodeVaultOperations):
     ) -> PublishReport:
         """Append the values in order; returns when they are durable."""
         check_topic(topic)
+        if topic.split(".")[0] == RESERVED:
+            raise Invalid(
+                f"topics under {RESERVED}. are the system's own", hint="choose another first segment"
+            )
         if ttl_s is not None and ttl_s < 1:
             raise Invalid("a ttl is at least one second")
         futures = []

@@ -19,8 +19,7 @@ from kos_edge.klp.identity import KeyPair, fingerprint_words, kid_text
 from kos_edge.mesh.membership import verify_membership
 from kos_edge.mesh.token import Token
 from kos_edge.node.keyfile import find_key, replace_key
-from kos_edge.node.node import STORE_NAME
-from kos_edge.node.statedir import StateDir
+from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import REKEY
 from kos_edge.store.store import Store
 

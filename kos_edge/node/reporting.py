@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kos_edge.bootstrap.admission import Admission
 from kos_edge.control.reports import (
     AgentReport,
     DeadLetter,
     Delivered,
+    HealthReport,
     JournalReport,
     LaneReport,
     MemberReport,
@@ -30,14 +31,17 @@ from kos_edge.klp.pack import Message, Position
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
+from kos_edge.monitor.fleet import Standing as Heartbeat
 from kos_edge.node.attempts import MOST
 from kos_edge.node.feed import Heard, Missing
 from kos_edge.node.initialize import RECOVERY_NAME
-from kos_edge.node.node import Node
 from kos_edge.node.publisher import LATEST, Newest
 from kos_edge.node.trust import Trust
 from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
+
+if TYPE_CHECKING:
+    from kos_edge.node.node import Node
 
 Standing = Literal["member", "provisional", "revoked", "quarantined", "expired", "seen"]
 Word = Literal["none", "waiting", "pending", "member", "revoked", "quarantined", "expired"]
@@ -96,6 +100,7 @@ def peers(node: Node) -> list[PeerReport]:
             continue
         link = links.get(found.kid)
         standing = standing_of(trust, found)
+        heart = node.heart.standing(found.kid, found.role)
         hints = node.peers.address_of(found.kid)
         address = str(link.session.address) if link else next((f"{h.host}:{h.port}" for h in hints), None)
         reports.append(
@@ -113,6 +118,9 @@ def peers(node: Node) -> list[PeerReport]:
                 else _seen_at(seen, found.kid),
                 found_by=_found_by(seen, found.kid),
                 expires_at=time_text(found.not_after),
+                state=None if heart is None or standing != "member" else heart.state.text,
+                reason=None if heart is None else heart.reason,
+                health=None if heart is None else health(node, heart),
             )
         )
     for kid in sorted(set(seen) - {found.kid for found in trust.roster}):
@@ -132,9 +140,35 @@ def peers(node: Node) -> list[PeerReport]:
                 last_seen_at=None if at is None else time_text(at),
                 found_by=_found_by(seen, kid),
                 expires_at=None,
+                state=None,
+                reason=None,
+                health=None,
             )
         )
     return reports
+
+
+def health(node: Node, heart: Heartbeat) -> HealthReport | None:
+    """A member's newest heartbeat; None where none has come."""
+    beat = heart.beat
+    if beat is None or heart.heard_s is None:
+        return None
+    return HealthReport(
+        heard_s=round(heart.heard_s, 1),
+        at=ago(node, heart.heard_s),
+        version=beat.version,
+        uptime_s=beat.uptime_s,
+        cpu=beat.cpu,
+        memory=beat.memory,
+        disk=beat.disk,
+        temperature_c=beat.temperature_c,
+        queue_messages=beat.queue_messages,
+        queue_bytes=beat.queue_bytes,
+        queue=beat.queue,
+        errors=beat.errors,
+        warnings=beat.warnings,
+        resident_bytes=beat.resident_bytes,
+    )
 
 
 def standing_of(trust: Trust, found: Membership) -> Standing:

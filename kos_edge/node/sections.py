@@ -158,6 +158,17 @@ class MonitorSection:
         "kept here, and at /readings/live what comes. Without it neither is there. Relative to the state.",
         sample='"http.token"',
     )
+    heartbeat_s: float = setting(
+        DURATION,
+        60.0,
+        "How often this node tells its hubs how it is: `kos-edge peers` there shows it. No card is written for it.\n"
+        "0: never.",
+    )
+    member_figures: int = setting(
+        count(0),
+        100,
+        "At a hub: figures of so many members, the first by name, stand on /metrics; about ten lines each.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from kos_edge.node.durable_file import sync_directory
 DIRECTORY_MODE = 0o750
 KEY_NAME = "node.key"
 CONFIG_NAME = "config.toml"
+STORE_NAME = "kos.db"
 SYSTEM_STATE, SYSTEM_CONFIG = Path("/var/lib"), Path("/etc")
 LOCK_NAME = "lock"
 

@@ -19,7 +19,7 @@ from kos_edge.discovery.sighting import Found, Hint
 from kos_edge.errors import Refused
 from kos_edge.node.config import Config
 from kos_edge.node.initialize import initialize
-from kos_edge.node.sections import NetworkSection
+from kos_edge.node.sections import MonitorSection, NetworkSection
 from kos_edge.testing.loop import EPOCH
 from kos_edge.testing.machine import Machine
 from kos_edge.transport.faults import Faults
@@ -59,7 +59,11 @@ class World:
                 await machine.stop()
 
     def machine(self, name: str, role: str = "edge", *, streams: bool = False, **sections: Any) -> Machine:
-        """A computer with a new node on it, which is not started. `sections` are those of its configuration."""
+        """A computer with a new node on it, which is not started. `sections` are those of its configuration.
+
+        Its heart beats only where they say so: it tells of the real machine, and no two runs would be the same.
+        """
+        sections = {"monitor": MonitorSection(heartbeat_s=0.0), **sections}
         config = Config(network=NetworkSection(mdns=False), **sections)
         machine = Machine(self, name, len(self.machines) + 1, config, streams=streams)
         shutil.copytree(_template(role, name), machine.state)

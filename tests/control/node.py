@@ -125,6 +125,9 @@ class SmallNode(NodeVaultOperations):
             "last_seen_at": AT,
             "found_by": "mdns",
             "expires_at": None,
+            "state": None,
+            "reason": None,
+            "health": None,
         }
         return [peer]
 

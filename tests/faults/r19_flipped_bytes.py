@@ -30,8 +30,8 @@ from kos_edge.mesh.policy import sign_policy
 from kos_edge.mesh.revocation import Revocations, sign_revocation
 from kos_edge.mesh.roster import Roster
 from kos_edge.node.inbound import KLP_PATH, TRUST_PATH
-from kos_edge.node.node import STORE_NAME
 from kos_edge.node.sections import AdmissionSection
+from kos_edge.node.statedir import STORE_NAME
 from kos_edge.testing.loop import EPOCH, run_virtual
 from kos_edge.transport.address import Address
 from kos_edge.transport.coap import CHANGED, NON, POST, Message, Request

@@ -13,7 +13,7 @@ from kos_edge.klp.identity import kid_text
 from kos_edge.mesh.membership import verify_membership
 from kos_edge.node.authority import bring, export, make_hub, rotate
 from kos_edge.node.initialize import RECOVERY_NAME
-from kos_edge.node.node import STORE_NAME
+from kos_edge.node.statedir import STORE_NAME
 from kos_edge.store.store import Store
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.loop import EPOCH

@@ -17,7 +17,7 @@ from kos_edge.klp.body import Data
 from kos_edge.klp.identity import KeyPair
 from kos_edge.klp.pack import Class, Message, Packer, Stream, peek
 from kos_edge.node.inbound import KLP_PATH, SYNC_PATH, TRUST_PATH
-from kos_edge.node.node import STORE_NAME
+from kos_edge.node.statedir import STORE_NAME
 from kos_edge.testing import in_virtual_time
 from kos_edge.transport.coap import BAD_REQUEST, CHANGED, GET, NOT_FOUND, POST, SERVICE_UNAVAILABLE, Request
 from kos_edge.transport.session import Session

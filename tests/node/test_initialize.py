@@ -10,7 +10,7 @@ import pytest
 from kos_edge.errors import Refused
 from kos_edge.node.initialize import initialize
 from kos_edge.node.keyfile import read_key
-from kos_edge.node.node import STORE_NAME
+from kos_edge.node.statedir import STORE_NAME
 from kos_edge.store.store import Store
 from tests.delivery.world import Source
 

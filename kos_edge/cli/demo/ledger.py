@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos_edge.klp.pack import Message, Pack, Reason, Removed, Stream
-from kos_edge.node.node import STORE_NAME
+from kos_edge.node.statedir import STORE_NAME
 from kos_edge.store.store import Store
 
 PAGE = 256
