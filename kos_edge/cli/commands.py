@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from kos_edge import __version__
-from kos_edge.cli.face import common
+from kos_edge.cli.face import Face, common
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
@@ -42,6 +42,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "queue": ("queue:queue", "What this node still owes others; dead letters."),
         "forecast": ("forecast:forecast", "When the queue is full or empty."),
         "klp": ("klp:klp", "Seal, inspect and verify messages by hand."),
+    },
+    "Machine": {
+        "release": ("release:release", "Which version runs here; go to another one and back."),
     },
     "Look": {
         "status": ("looking:status", "This node at a glance."),
@@ -91,5 +94,6 @@ def kos_edge(context: click.Context) -> None:
     Nodes find each other, prove who they are, and keep every message until the far side has it on disk.
     --state and --json may stand before or after the command.
     """
+    context.call_on_close(context.ensure_object(Face).give_back)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

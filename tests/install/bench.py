@@ -1,0 +1,88 @@
+"""A machine to install on: releases of three files, and services that do in virtual time what a test says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kos_edge.clock import ManualClock
+from kos_edge.install.activation import Activation
+from kos_edge.install.layout import SITE, Layout
+from kos_edge.install.shelf import Shelf
+from kos_edge.install.systemd import UNIT, Condition
+
+READY_S = 2.0
+
+_PYTHON = """\
+#!/bin/sh
+case "$*" in
+    *cache_tag*) echo none ;;
+    *) echo {version} ;;
+esac
+"""
+
+
+def make_release(tree: Path, version: str) -> Path:
+    """A release that runs: its program says its version."""
+    (tree / SITE / "kos_edge" / "__pycache__").mkdir(parents=True)
+    (tree / SITE / "kos_edge" / "__init__.py").write_text(f"__version__ = {version!r}\n")
+    (tree / SITE / "kos_edge" / "__pycache__" / "__init__.none.pyc").write_bytes(b"")
+    (tree / "bin").mkdir()
+    (tree / "bin" / "python3").write_text(_PYTHON.format(version=version))
+    (tree / "bin" / "python3").chmod(0o755)
+    (tree / "lib" / "python3.11").symlink_to("python3")
+    return tree
+
+
+@dataclass
+class Units:
+    """One unit that is up `READY_S` after it was started, with the release that `current` names then."""
+
+    layout: Layout
+    clock: ManualClock
+    units: list[str] = field(default_factory=lambda: [UNIT])
+    breaks: Callable[[str, float], bool] = lambda release, up_s: False
+    """Whether a unit with this release has died, so long after it was started."""
+    ran: list[str] = field(default_factory=list)
+    _since: float = 0.0
+
+    def running(self) -> list[str]:
+        return list(self.units)
+
+    def restart(self, unit: str) -> None:
+        self.ran.append(Path(os.readlink(self.layout.current)).name)
+        self._since = self.clock.monotonic()
+
+    def condition(self, unit: str) -> Condition:
+        up = self.clock.monotonic() - self._since
+        if self.breaks(self.ran[-1], up):
+            return Condition("activating", "auto-restart", "exit-code", 1, 0)
+        state = ("active", "running") if up >= READY_S else ("activating", "start")
+        return Condition(*state, "success", 0, 40 + len(self.ran))
+
+
+class Bench:
+    """A root with releases 1.0 (current), 2.0 and what a test adds; `died` ends the process at the n-th change."""
+
+    def __init__(self, root: Path, *names: str) -> None:
+        self.layout = Layout(root)
+        self.shelf = Shelf(self.layout)
+        self.clock = ManualClock()
+        self.units = Units(self.layout, self.clock)
+        self.said: list[str] = []
+        self.healthy: Callable[[Path, str], str | None] = lambda tree, unit: None
+        for name in names:
+            make_release(self.layout.releases / name, name)
+        if names:
+            self.shelf.point(self.layout.current, names[0])
+
+    def activation(self) -> Activation:
+        return Activation(
+            self.shelf, self.units, self.clock, self.clock.advance, self.said.append, healthy=self.healthy
+        )
+
+    def links(self) -> tuple[str | None, str | None, str | None]:
+        """Which releases are current, previous and pending."""
+        return self.shelf.current(), self.shelf.previous(), self.shelf.pending()
