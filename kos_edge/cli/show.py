@@ -53,6 +53,14 @@ def span(seconds: float | None) -> str:
     return " ".join(parts[:2])
 
 
+def years(seconds: float) -> str:
+    """A long time, in years or days."""
+    long = seconds / (365.25 * 86_400)
+    if long >= 100:
+        return "more than 100 years"
+    return f"{long:.1f} years" if long >= 2 else f"{seconds / 86_400:,.0f} days"
+
+
 def age(text: str | None, now: float) -> str:
     """How long ago an RFC 3339 time was."""
     if text is None:

@@ -89,7 +89,31 @@ class SpanReport(TypedDict):
     why: str
 
 
-class ForecastReport(TypedDict):
+class CardReport(TypedDict):
+    """The device under the state. `written_bytes` is by everybody since the machine's start.
+
+    `bytes_a_day` are over the last `measured_s` (a day at most; since the machine's start without a daemon), and
+    `own_bytes_a_day` this daemon's part. It bears `endurance_bytes`, which `endurance_from` says, and of these the part
+    `used` was used by its own word (eMMC). It is worn out in `left_s`; where that is null, `why` says why. `failing` is
+    what it says of its spare blocks.
+    """
+
+    device: str
+    kind: str
+    size_bytes: int
+    written_bytes: int
+    bytes_a_day: float | None
+    own_bytes_a_day: float | None
+    measured_s: float
+    endurance_bytes: int | None
+    endurance_from: str | None
+    used: float | None
+    failing: str | None
+    left_s: float | None
+    why: str
+
+
+class QueueForecast(TypedDict):
     """How the queue will go on. `measured_s` is how long the daemon has watched, 0 without one.
 
     `full` is when its first limit is reached: that of `limit_of`, in ``messages`` or ``bytes``; `at_limit` is what
@@ -104,6 +128,12 @@ class ForecastReport(TypedDict):
     limit_of: str
     drain: SpanReport
     at_limit: str
+
+
+class ForecastReport(QueueForecast):
+    """The same, and how long the device under the state will live; null where the state lies on none."""
+
+    card: CardReport | None
 
 
 class QueueReport(TypedDict):
@@ -127,7 +157,7 @@ class QueueReport(TypedDict):
     dead: int
     dead_dropped: int
     lanes: list[LaneReport]
-    forecast: ForecastReport
+    forecast: QueueForecast
 
 
 class DeadLetter(TypedDict):

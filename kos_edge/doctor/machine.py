@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from kos_edge.clock import SystemClock
 from kos_edge.doctor.finding import Finding, bad, good, warning
 from kos_edge.doctor.patient import Patient
+from kos_edge.monitor.wear import DAY_S
 from kos_edge.node.uptime import FLOOR_S
+from kos_edge.node.wearing import Wearing
 
 LEAST_FREE_BYTES = 16 << 20
 """Below it a burst of readings may fill the disk before anybody looks."""
 LEAST_FREE_INODES = 64
 WORN = 0x0A
 """JEDEC eMMC 5.0, EXT_CSD 268: 90 to 100 % of the device's life is used. One step is a tenth."""
+
+SHORT_LIFE_S = 365 * DAY_S
 
 _SYNCHRONISERS = (
     "run/systemd/timesync/synchronized",
@@ -87,7 +92,8 @@ def disk(patient: Patient) -> Iterator[Finding]:
 
 
 def card(patient: Patient) -> Iterator[Finding]:
-    """How much of their life eMMC devices have used, where they say it; SD cards do not."""
+    """How much of their life eMMC devices have used, where they say it; how long the card under the state will live."""
+    yield from _life(patient)
     said = False
     for device in sorted((patient.root / "sys/block").glob("mmcblk*/device/life_time")):
         name = device.parent.parent.name
@@ -106,6 +112,33 @@ def card(patient: Patient) -> Iterator[Finding]:
             yield good("card", f"{name} has used about {used * 10} % of its life")
     if not said:
         yield good("card", "no device here tells how worn it is")
+
+
+def _life(patient: Patient) -> Iterator[Finding]:
+    """By what a daemon has measured, or since the machine's start."""
+    report = patient.card
+    if report is None:
+        endurance = patient.settings.monitor.card_endurance
+        report = Wearing(patient.state, SystemClock(), endurance, patient.root).report()
+    if report is None:
+        return
+    name, left, rate = report["device"], report["left_s"], report["bytes_a_day"]
+    if report["failing"]:
+        yield bad(
+            "card", f"{name}: {report['failing']}", "copy the state to a new device: kos-edge stop first"
+        )
+    if left is None or rate is None:
+        return
+    said = f"at {rate / 1e9:,.2f} GB a day {name} is worn out in {left / DAY_S:,.0f} days, if it bears "
+    said += f"{(report['endurance_bytes'] or 0) / 1e12:,.3g} TB ({report['endurance_from']})"
+    if left < SHORT_LIFE_S:
+        yield warning(
+            "card",
+            said,
+            "have a new one at hand; a longer linger of topics saves writes (kos-edge forecast: who writes)",
+        )
+    else:
+        yield good("card", said)
 
 
 def serial(patient: Patient) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos_edge.control.client import Client
-from kos_edge.control.reports import PeerReport, StatusReport
+from kos_edge.control.reports import CardReport, PeerReport, StatusReport
 from kos_edge.errors import KosError
 from kos_edge.node.config import Config
 from kos_edge.node.config_sources import load_config
@@ -19,7 +19,7 @@ from kos_edge.node.statedir import StateDir
 class Patient:
     """`root` is where /proc, /sys, /etc, /run and /dev of the machine are. `wall` is seconds since 1970.
 
-    `status` and `peers` are the daemon's, None and empty where none answers; `unreachable` says why.
+    `status`, `peers` and `card` are the daemon's, None and empty where none answers; `unreachable` says why.
     """
 
     state: Path
@@ -28,6 +28,7 @@ class Patient:
     config: Config | None = None
     status: StatusReport | None = None
     peers: tuple[PeerReport, ...] = ()
+    card: CardReport | None = None
     unreachable: KosError | None = None
 
     async def ask(self) -> None:
@@ -40,6 +41,7 @@ class Patient:
         try:
             self.status = await client.status()
             self.peers = tuple(await client.peers())
+            self.card = (await client.forecast())["card"]
         except KosError as error:
             self.unreachable = error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kos_edge.control.reports import PeerReport, StatusReport
+from kos_edge.control.reports import CardReport, PeerReport, StatusReport
 from kos_edge.delivery.latency import LATENCY_BOUNDS, coarse
 from kos_edge.monitor.exposition import Family
 from kos_edge.monitor.fleet_figures import fleet_families
@@ -34,6 +34,7 @@ class Extra:
     answered: int
     initiated: int
     not_taken: Mapping[str, int]
+    card: CardReport | None
     silences: int | None
     """How often a member of the fleet has gone silent; None where this is no hub."""
     member_figures: int
@@ -46,6 +47,7 @@ def families(
     return [
         *_node(status, extra),
         *_queue(status),
+        *_card(extra.card),
         *_traffic(status, extra),
         *_links(peers, extra),
         *fleet_families(peers, extra.silences, extra.member_figures),
@@ -125,6 +127,17 @@ def _queue(status: StatusReport) -> list[Family]:
             queue["dead"]
         ),
     ]
+
+
+def _card(card: CardReport | None) -> list[Family]:
+    written = Family("kos_edge_card_written_bytes_total", "counter", "Written to the device under the state.")
+    left = Family("kos_edge_card_life_seconds", "gauge", "Until that is worn out, as things go.")
+    used = Family("kos_edge_card_used_ratio", "gauge", "Of its life, by its own word; eMMC only.")
+    if card is not None:
+        written.add(card["written_bytes"], device=card["device"])
+        left.add(card["left_s"], device=card["device"])
+        used.add(card["used"], device=card["device"])
+    return [written, left, used]
 
 
 def _traffic(status: StatusReport, extra: Extra) -> list[Family]:

@@ -48,6 +48,11 @@ def resident_bytes(proc: Path = _PROC) -> int | None:
     return None if resident is None else resident * 1024
 
 
+def stored_bytes(proc: Path = _PROC) -> int | None:
+    """What this process has had written to storage: whole pages, not what it handed to write calls."""
+    return _fields(proc / "io").get("write_bytes")
+
+
 def _fields(path: Path) -> dict[str, int]:
     """The whole numbers of a file with a `name: value` in each line."""
     found: dict[str, int] = {}

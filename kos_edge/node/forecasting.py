@@ -9,11 +9,20 @@ from math import inf
 from typing import Literal
 
 from kos_edge.clock import Clock
-from kos_edge.control.reports import FlowReport, ForecastReport, LaneFlowReport, RateReport, SpanReport
+from kos_edge.control.reports import (
+    FlowReport,
+    ForecastReport,
+    LaneFlowReport,
+    QueueForecast,
+    RateReport,
+    SpanReport,
+)
 from kos_edge.delivery.forecast import EVERY_S, Forecast, Rate, Rates, Span
 from kos_edge.delivery.limits import Amount, Limit, WhenFull, queue_of
 from kos_edge.errors import KosError
 from kos_edge.klp.stream import Priority
+from kos_edge.monitor.wear import EVERY_S as CARD_EVERY_S
+from kos_edge.node.wearing import Wearing
 from kos_edge.store.outbox import Outbox
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
@@ -24,18 +33,23 @@ NO_DAEMON = "not known: rates are measured by a running daemon"
 class Forecasting:
     """One node's outlook on its queue."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: Writer, clock: Clock, wearing: Wearing) -> None:
         self._writer = writer
         self._clock = clock
+        self._wearing = wearing
         self._forecast = Forecast()
         self._running = False
 
     async def run(self) -> None:
         """Watch, for as long as the node runs."""
         self._running = True
+        look_at_card = self._clock.monotonic()
         while True:
             with contextlib.suppress(KosError):  # a disk that fails has louder complaints
                 await self._writer.read(self._sample)
+            if self._clock.monotonic() >= look_at_card:
+                self._wearing.sample()
+                look_at_card = self._clock.monotonic() + CARD_EVERY_S
             await asyncio.sleep(EVERY_S)
 
     def _sample(self, store: Store) -> None:
@@ -43,12 +57,16 @@ class Forecasting:
 
     async def report(self) -> ForecastReport:
         """What is known now."""
+        return ForecastReport(**await self.of_queue(), card=self._wearing.report())
+
+    async def of_queue(self) -> QueueForecast:
+        """The same of the queue alone."""
         return await self._writer.read(lambda store: self._report(store.outbox))
 
-    def _report(self, outbox: Outbox) -> ForecastReport:
+    def _report(self, outbox: Outbox) -> QueueForecast:
         forecast = self._forecast
         full, of, limit = min(self._fills(outbox), key=_soonest)
-        return ForecastReport(
+        return QueueForecast(
             measured_s=forecast.measured_s,
             total=_flow(forecast.total()),
             lanes=[

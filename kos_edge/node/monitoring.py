@@ -77,6 +77,7 @@ class Monitoring:
             answered=node.handshakes.answered,
             initiated=node.handshakes.succeeded,
             not_taken={reason: node.inbound.counters[reason] for reason in NOT_TAKEN},
+            card=node.wearing.report(),
             silences=node.heart.fleet.silences if node.trust.role is Role.HUB else None,
             member_figures=node.config.monitor.member_figures,
         )

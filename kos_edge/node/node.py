@@ -56,6 +56,7 @@ from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
 from kos_edge.node.vaulting import NodeVault
+from kos_edge.node.wearing import Wearing
 from kos_edge.store.database import Database
 from kos_edge.store.packs import Entry
 from kos_edge.store.salvage import Rescue
@@ -281,7 +282,8 @@ class Node:
             Readers(self.feed.present),
             self.feed.forget,
         )
-        self.forecasting = Forecasting(self.writer, self.clock)
+        self.wearing = Wearing(self.state.path, self.clock, self.config.monitor.card_endurance)
+        self.forecasting = Forecasting(self.writer, self.clock, self.wearing)
         self.heart = Heart(self)
         self.mdns: Mdns | None = None
         if self.config.network.mdns and carriers is None and not self._quiet:

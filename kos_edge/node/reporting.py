@@ -230,7 +230,7 @@ async def queue(node: Node) -> QueueReport:
         dead=dead[0],
         dead_dropped=dead[1],
         lanes=lanes,
-        forecast=await node.forecasting.report(),
+        forecast=await node.forecasting.of_queue(),
     )
 
 

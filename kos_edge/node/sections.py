@@ -169,6 +169,13 @@ class MonitorSection:
         100,
         "At a hub: figures of so many members, the first by name, stand on /metrics; about ten lines each.",
     )
+    card_endurance: int | None = setting(
+        SIZE,
+        None,
+        "How much may be written to the card or disk under the state in its life (TBW in its data sheet), for\n"
+        "`kos-edge forecast`. By default a card is assumed to bear 100 times its size.",
+        sample='"20TB"',
+    )
 
 
 @dataclass(frozen=True, slots=True)

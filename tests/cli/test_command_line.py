@@ -133,8 +133,12 @@ def test_peers_and_queue_are_tables(kos_edge: CommandLine, daemon: Daemon) -> No
 
 
 def test_a_forecast_says_when_and_how_sure(kos_edge: CommandLine, daemon: Daemon) -> None:
-    empty, full, header, first, second, both = kos_edge("forecast").out.splitlines()
+    empty, full, card, header, first, second, both = kos_edge("forecast").out.splitlines()
     assert [empty, full] == kos_edge("queue").out.splitlines()[-2:]
+    assert card == (
+        "card:  mmcblk0 (SD, 32 GB) is worn out in 4.4 years, 2 GB a day are written over the last 1 d, "
+        "150 MB of them by kos-edge; it bears 3.2 TB (100 times its size)"
+    )
     assert header.split() == ["FOR", "PRIORITY", "ORDER", "IN", "OUT"]
     assert first.split() == ["hub", "normal", "in-order", "12.5/s,", "4", "kB/s", "not", "known"]
     assert second.split()[2] == "fresh-first"

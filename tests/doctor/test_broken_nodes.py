@@ -248,3 +248,18 @@ def test_a_daemon_that_does_not_let_this_user_in_is_told_with_what_it_says(patie
     patient.unreachable = Refused("this user may not talk to the daemon", hint="join the group")
     (found,) = [f for f in examine(patient) if f.check == "daemon"]
     assert (found.mark, found.mend) == ("bad", "join the group")
+
+
+def test_a_card_that_will_not_live_for_a_year_at_this_rate(patient: Patient) -> None:
+    configure(patient, '[monitor]\ncard-endurance = "1TB"\n')
+    device = os.stat(patient.state).st_dev
+    machine_file(patient, f"sys/dev/block/{os.major(device)}:{os.minor(device)}/size", "62500000\n")
+    machine_file(
+        patient,
+        f"sys/dev/block/{os.major(device)}:{os.minor(device)}/stat",
+        f"1 0 1 1 1 0 {10 * 10**9 // 512} 1 0 1 1",
+    )
+    machine_file(patient, "proc/uptime", "86400.0 1.0\n")
+    (found,) = [finding for finding in look(patient, "card") if finding.mark == "warning"]
+    assert "worn out in 100 days" in found.said
+    assert "1 TB ([monitor] card-endurance)" in found.said
