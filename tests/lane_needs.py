@@ -86,6 +86,7 @@ IPROUTE = Need("iproute2", _has("ip"), _apt("iproute2"))
 NAMESPACES = Need("root and network namespaces", _namespaces, lambda: None, root=True)
 STRACE = Need("strace", _has("strace"), _apt("strace"))
 BROKERS = Need("mosquitto, nats-server and their clients", programs.present, _install_brokers)
+PROMETHEUS = Need("prometheus", _has("prometheus", "promtool"), _apt("prometheus"))
 SYSTEMD = Need("systemd-analyze", _has("systemd-analyze"), _apt("systemd"))
 OTHER_CBOR2 = Need(
     "the other major version of cbor2",

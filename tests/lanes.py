@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lane_needs import BROKERS, IPROUTE, NAMESPACES, OTHER_CBOR2, STRACE, SYSTEMD, Need
+from tests.lane_needs import BROKERS, IPROUTE, NAMESPACES, OTHER_CBOR2, PROMETHEUS, STRACE, SYSTEMD, Need
 from tests.lane_table import Outcome, read_report, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +66,7 @@ LANES = (
     Lane("simulator", marker="simulator", workers=2),
     Lane("faults", marker="faults", needs=(STRACE, NAMESPACES), workers=2),
     Lane("brokers", marker="brokers", needs=(STRACE, NAMESPACES, BROKERS), workers=2),
+    Lane("watching", marker="watching", needs=(PROMETHEUS,), workers=2),
     Lane("systemd", marker="systemd", needs=(SYSTEMD,)),
 )
 
