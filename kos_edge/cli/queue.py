@@ -1,4 +1,4 @@
-"""queue, queue dead, queue retry: what this node owes others, and what was refused."""
+"""queue, queue dead, retry, export, import: what this node owes others, what was refused, and both in files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import click
 
+from kos_edge.cli.carry import export_, import_
 from kos_edge.cli.face import Face, common, pass_face
 from kos_edge.cli.forecast import forecast_text
 from kos_edge.cli.looking import queue_text
@@ -78,6 +79,10 @@ def retry(face: Face, id: str) -> None:
     """Put a dead letter back in the queue."""
     report = ask(face, lambda node: node.queue_retry(id=id))
     face.answer(report, f"{report['id']} is in the queue again")
+
+
+queue.add_command(export_)
+queue.add_command(import_)
 
 
 async def _letters(face: Face) -> tuple[list[DeadLetter], int]:

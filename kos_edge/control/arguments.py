@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import binascii
+from base64 import b64decode
 from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -26,6 +28,14 @@ def checked(verb: Verb, params: dict[str, Json]) -> dict[str, Json]:
         elif not _fits(params[name], parameter.annotation):
             raise Invalid(f"{verb.name}: {name} must be {_describe(parameter.annotation)}")
     return params
+
+
+def bytes_of(base64: str) -> bytes:
+    """The bytes of a parameter in base64 (RFC 4648). Raises Invalid."""
+    try:
+        return b64decode(base64, validate=True)
+    except binascii.Error:
+        raise Invalid("this is no base64 (RFC 4648)") from None
 
 
 def _fits(value: Json, form: Any) -> bool:

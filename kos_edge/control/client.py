@@ -14,6 +14,8 @@ from typing import Any, cast
 
 from kos_edge.control.address import reachable_path
 from kos_edge.control.reports import (
+    CarriedPart,
+    CarriedReport,
     DeadLetter,
     Delivered,
     ForecastReport,
@@ -102,6 +104,12 @@ class Client:
 
     async def queue_retry(self, *, id: str) -> RetryReport:
         return cast(RetryReport, await self._ask("queue_retry", id=id))
+
+    def queue_export(self, *, audience: str | None = None) -> AsyncGenerator[CarriedPart, None]:
+        return self._stream("queue_export", audience=audience)
+
+    async def queue_import(self, *, base64: str) -> CarriedReport:
+        return cast(CarriedReport, await self._ask("queue_import", base64=base64))
 
     async def publish(
         self, *, topic: str, values: list[Json], unit: str | None = None, ttl_s: float | None = None

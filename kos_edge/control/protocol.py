@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kos_edge.control.reports import (
+    CarriedPart,
+    CarriedReport,
     DeadLetter,
     Delivered,
     ForecastReport,
@@ -95,7 +97,22 @@ class VaultOperations(Protocol):
         ...
 
 
-class Operations(VaultOperations, Protocol):
+class CarryOperations(Protocol):
+    """The queue in files, where no link reaches (docs/protocol/sneakernet.md). All of it works without a daemon."""
+
+    def queue_export(self, *, audience: str | None = None) -> AsyncGenerator[CarriedPart, None]:
+        """A file of what is owed, to one audience or WHO or to all, part by part. It stays owed."""
+        ...
+
+    async def queue_import(self, *, base64: str) -> CarriedReport:
+        """Take in some whole records of a file. Each call stands alone and may be repeated.
+
+        `Invalid` for damage and for what nobody of this mesh has said, `Refused` for a carrier that is shut out.
+        """
+        ...
+
+
+class Operations(VaultOperations, CarryOperations, Protocol):
     """Everything that a person or a tool may ask of a node. All parameters are given by keyword."""
 
     # --- looking ---
@@ -229,7 +246,7 @@ class Verb:
 
 
 def _verbs() -> Mapping[str, Verb]:
-    members = {**vars(VaultOperations), **vars(Operations)}
+    members = {**vars(VaultOperations), **vars(CarryOperations), **vars(Operations)}
     methods = {name: member for name, member in members.items() if name[0] != "_"}
     return {name: _verb(name, member) for name, member in methods.items() if inspect.isfunction(member)}
 

@@ -464,3 +464,35 @@ class VaultImport(TypedDict):
     """What became of each secret of an imported vault, by name."""
 
     outcome: dict[str, str]
+
+
+class CarriedPart(TypedDict):
+    """Some bytes of a file to carry, in base64, and how many messages are in all that came so far, `of` how many."""
+
+    base64: str
+    messages: int
+    of: int
+
+
+class CarriedReport(TypedDict):
+    """What became of records out of a carried file.
+
+    `messages` and `gone` (numbers that tombstones stand for) are new in the journal; packs were `duplicates`, held
+    already; `not_now`, beyond the bounds, to be imported again; `for_others`; of `unknown` or `quarantined` sources; or
+    `invalid`. `refused` messages are said to their source. `settled` messages need not be kept in the queue any more.
+    `receipts` are records to carry back, in base64; `ended`: the file's end was among the records.
+    """
+
+    carrier: str | None
+    messages: int
+    gone: int
+    duplicates: int
+    refused: int
+    not_now: int
+    for_others: int
+    unknown: int
+    quarantined: int
+    invalid: int
+    settled: int
+    receipts: str
+    ended: bool

@@ -308,7 +308,7 @@ def encode_sync(sync: Sync) -> bytes:
     """The body of `POST /sync`."""
     return cbor.encode(
         {
-            1: [[*_stream_to_wire(o.stream), o.first, o.last] for o in sync.offers[:MAX_RECEIPTS]],
+            1: [offer_to_wire(offer) for offer in sync.offers[:MAX_RECEIPTS]],
             2: sync.epoch,
         }
     )
@@ -317,16 +317,24 @@ def encode_sync(sync: Sync) -> bytes:
 def decode_sync(data: bytes) -> Sync:
     """Read the body of `POST /sync`. Raises Invalid."""
     body = _map(cbor.decode(data), "a sync")
-    offers = []
-    for item in _list(body.get(1), "offers", MAX_RECEIPTS):
-        items = _list(item, "an offer", 6)
-        if len(items) != 6:
-            raise Invalid("an offer has six elements")
-        first, last = _uint(items[4], "a first sequence"), _uint(items[5], "a last sequence")
-        if not 1 <= first <= last + 1:
-            raise Invalid("an offer's range is empty or reversed")
-        offers.append(Offer(_stream_from_wire(items[:4]), first, last))
-    return Sync(tuple(offers), _uint(body.get(2), "an epoch"))
+    offers = tuple(offer_from_wire(item) for item in _list(body.get(1), "offers", MAX_RECEIPTS))
+    return Sync(offers, _uint(body.get(2), "an epoch"))
+
+
+def offer_to_wire(offer: Offer) -> list[object]:
+    """An offer as a CBOR array."""
+    return [*_stream_to_wire(offer.stream), offer.first, offer.last]
+
+
+def offer_from_wire(value: object) -> Offer:
+    """Read an offer. Raises Invalid."""
+    items = _list(value, "an offer", 6)
+    if len(items) != 6:
+        raise Invalid("an offer has six elements")
+    first, last = _uint(items[4], "a first sequence"), _uint(items[5], "a last sequence")
+    if not 1 <= first <= last + 1:
+        raise Invalid("an offer's range is empty or reversed")
+    return Offer(_stream_from_wire(items[:4]), first, last)
 
 
 def encode_synced(synced: Synced, limit: int = ANSWER_BYTES) -> bytes:

@@ -17,6 +17,7 @@ from kos_edge.delivery.wire import (
     ANSWER_BYTES,
     STREAM_ANSWER_BYTES,
     Answer,
+    Offer,
     Parcel,
     Reason,
     Refusal,
@@ -127,8 +128,7 @@ class Inbound:
         parcels = decode_ship(body)
         self._pending[peer.kid] += 1
         try:
-            found = await self._writer.aside(lambda: self._check(parcels))
-            intake = await self._take_in(found.packs)
+            found, intake = await self.take(parcels)
         except Unavailable as error:
             log.warning("nothing is taken from %s: %s", peer.name, error)
             return encode_answer(Answer((), wait_ms=WAIT_MS))
@@ -146,21 +146,26 @@ class Inbound:
         )
         return encode_answer(answer, room)
 
+    async def take(self, parcels: list[Parcel]) -> tuple[Checked, Intake]:
+        """Check packs, by whatever way they came, and take in what may be; what the intake names is synced then."""
+        found = await self._writer.aside(lambda: self._check(parcels))
+        return found, await self._take_in(found.packs)
+
     def _is_too_much(self, kid: bytes) -> bool:
         """Whether one more shipment of this member has to wait: others have their share, whoever sends most."""
         pending = self._pending.total()
         return pending >= MOST_PENDING or (pending >= MAX_PENDING and self._pending[kid] >= FAIR_PENDING)
 
-    def _check(self, parcels: list[Parcel]) -> _Checked:
+    def _check(self, parcels: list[Parcel]) -> Checked:
         """What may come in, and which sources may not; beside the loop, for signatures take their time."""
-        found = _Checked()
+        found = Checked()
         for parcel in parcels:
             item = self._admit(parcel, found)
             if item is not None:
                 found.packs.append(item)
         return found
 
-    def _admit(self, parcel: Parcel, found: _Checked) -> Incoming | None:
+    def _admit(self, parcel: Parcel, found: Checked) -> Incoming | None:
         """A parcel whose source is known and whose pack verifies; None for one that is left unanswered."""
         mesh, own = self._trust.mesh, self._trust.membership
         if mesh is None or own is None:
@@ -270,11 +275,14 @@ class Inbound:
     # -- positions
 
     async def _sync(self, peer: Membership, body: bytes, room: int) -> bytes:
-        sync = decode_sync(body)
+        return encode_synced(await self.declare(peer, decode_sync(body).offers), room)
+
+    async def declare(self, peer: Membership, offers: Sequence[Offer]) -> Synced:
+        """A member says what it still has of its streams; what this node holds of them."""
         at_ms = self._uptime.steady_ms() or 0
 
         def work(store: Store) -> Synced:
-            receipts = store.journal.declare(peer.kid, sync.offers, at_ms, peer.former)
+            receipts = store.journal.declare(peer.kid, offers, at_ms, peer.former)
             highest, ends = store.journal.highest_epoch(peer.kid), store.journal.ends(peer.kid)
             return Synced(tuple(receipts), highest, tuple(ends), self._uptime.steady_ms())
 
@@ -282,7 +290,7 @@ class Inbound:
         synced = await self._writer.run(work)
         if self._writer.store.packs.last_id != before:
             self._arrived(())
-        return encode_synced(synced, room)
+        return synced
 
     # -- trust
 
@@ -303,7 +311,7 @@ class Inbound:
 
 
 @dataclass(slots=True)
-class _Checked:
+class Checked:
     """What a shipment holds: packs that may come in, and sources of which nothing may."""
 
     packs: list[Incoming] = field(default_factory=list)

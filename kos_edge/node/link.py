@@ -22,7 +22,6 @@ from kos_edge.delivery.window import Window
 from kos_edge.delivery.wire import (
     Answer,
     Offer,
-    Reason,
     Receipt,
     Sync,
     decode_answer,
@@ -38,7 +37,7 @@ from kos_edge.mesh.policy import is_in
 from kos_edge.node.fresh_loading import FreshLoading
 from kos_edge.node.inbound import KLP_PATH, SYNC_PATH, TRUST_PATH
 from kos_edge.node.numbering import Numbering
-from kos_edge.node.settling import Settling
+from kos_edge.node.settling import Settling, without_taken
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Owed
@@ -448,13 +447,9 @@ class Link:
 
     async def _settle(self, settled: Iterable[Settled]) -> None:
         taken: list[Stream] = []
-        for item in settled:
-            places = [refusal.seq for refusal in item.refusals if refusal.reason == Reason.FORKED]
-            if (
-                places
-            ):  # not refused for good: the messages get other places, and this session knows the old ones
-                others = tuple(refusal for refusal in item.refusals if refusal.reason != Reason.FORKED)
-                item = replace(item, held=min(item.held, min(places) - 1), refusals=others, ranges=())
+        for each in settled:
+            item, elsewhere = without_taken(each)
+            if elsewhere:  # this session knows the old places
                 taken.append(item.stream)
             self._ring.settle(item)
             self._settling.take([item])

@@ -32,6 +32,7 @@ from kos_edge.klp.pack import Pack
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.addresses import DEFAULT_PORT
 from kos_edge.node.bus import NodeBus, terms_of
+from kos_edge.node.carrying import Carrying
 from kos_edge.node.config import Config
 from kos_edge.node.config_sources import load_config
 from kos_edge.node.enrolment import Enrolment
@@ -227,6 +228,16 @@ class Node:
             push=self._pushed,
             cut_off=self.cut_off,
             save=self.save,
+        )
+        self.carrying = Carrying(
+            self.writer,
+            self.trust,
+            self.uptime,
+            self.inbound,
+            self.publisher,
+            self.settling,
+            self.numbering,
+            random=self._random,
         )
         self.handshakes = Handshakes(
             self.trust,

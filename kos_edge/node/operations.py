@@ -41,6 +41,7 @@ from kos_edge.mesh.known_keys import KnownKey
 from kos_edge.mesh.token import Hint, Token
 from kos_edge.node import reporting
 from kos_edge.node.addresses import parse_listen
+from kos_edge.node.carry_operations import NodeCarryOperations
 from kos_edge.node.feed import Missing
 from kos_edge.node.handshakes import AskedToWait, Joined
 from kos_edge.node.listening import kept_port
@@ -49,11 +50,12 @@ from kos_edge.node.statedir import StateDir
 from kos_edge.node.vault_operations import NodeVaultOperations
 
 
-class NodeOperations(NodeVaultOperations):
+class NodeOperations(NodeVaultOperations, NodeCarryOperations):
     """`running`: the node is a daemon's; otherwise its state was opened for one command."""
 
     def __init__(self, node: Node, *, running: bool = True) -> None:
-        super().__init__(node.vault, node.config)
+        NodeVaultOperations.__init__(self, node.vault, node.config)
+        NodeCarryOperations.__init__(self, node)
         self._node = node
         self._running = running
 

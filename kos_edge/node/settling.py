@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from kos_edge.delivery.latency import Latency
 from kos_edge.delivery.receipts import Settled
@@ -30,6 +31,18 @@ GIVE_UP_BYTES = 256 * 1024  # of a stream in one transaction, so that nobody wai
 BURIED = 1_024  # refusals remembered, so that one said twice is one dead letter
 
 log = logging.getLogger(__name__)
+
+
+def without_taken(item: Settled) -> tuple[Settled, bool]:
+    """What may be settled where something else of ours is held at some places, and whether it is.
+
+    Those are not refused for good: the messages get other places (`Numbering.leave_behind`).
+    """
+    places = [refusal.seq for refusal in item.refusals if refusal.reason == Reason.FORKED]
+    if not places:
+        return item, False
+    others = tuple(refusal for refusal in item.refusals if refusal.reason != Reason.FORKED)
+    return replace(item, held=min(item.held, min(places) - 1), refusals=others, ranges=()), True
 
 
 class Settling:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
+from kos_edge.control.arguments import bytes_of
 from kos_edge.control.reports import SecretReport, SecretValue, VaultExport, VaultImport, VaultReport
 from kos_edge.errors import Invalid
 from kos_edge.klp.jsonform import time_text
@@ -39,7 +39,7 @@ class NodeVaultOperations:
 
     async def vault_put(self, *, name: str, base64: str, passphrase: str | None = None) -> VaultReport:
         """Set a secret."""
-        secret = _bytes(base64)
+        secret = bytes_of(base64)
         await self._work(lambda: self._vault.put(name, secret, passphrase))
         return self._report()
 
@@ -78,7 +78,7 @@ class NodeVaultOperations:
         self, *, base64: str, its_passphrase: str, replace: bool = False, passphrase: str | None = None
     ) -> VaultImport:
         """Take over an exported vault."""
-        data = _bytes(base64)
+        data = bytes_of(base64)
         outcome = await self._work(
             lambda: self._vault.bring(data, its_passphrase, passphrase, replace=replace)
         )
@@ -105,10 +105,3 @@ class NodeVaultOperations:
             secrets=secrets,
             trouble=self._vault.trouble,
         )
-
-
-def _bytes(base64: str) -> bytes:
-    try:
-        return b64decode(base64, validate=True)
-    except binascii.Error:
-        raise Invalid("this is no base64 (RFC 4648)") from None

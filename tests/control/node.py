@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from kos_edge.control.reports import (
+    CarriedPart,
+    CarriedReport,
     DeadLetter,
     Delivered,
     FlowReport,
@@ -279,6 +281,14 @@ class SmallNode(NodeVaultOperations):
             "attempts": 3,
             "body": 21.5,
         }
+
+    async def queue_export(self, *, audience: str | None = None) -> AsyncGenerator[CarriedPart, None]:
+        self.asked.append(("queue_export", {"audience": audience}))
+        yield {"base64": "", "messages": 0, "of": 0}
+
+    async def queue_import(self, *, base64: str) -> CarriedReport:
+        self.asked.append(("queue_import", {"base64": base64}))
+        raise Unavailable("this small node has no journal")
 
     async def queue_retry(self, *, id: str) -> RetryReport:
         return {"id": id}

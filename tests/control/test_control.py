@@ -41,7 +41,12 @@ async def plain(path: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
 
 def test_a_client_has_every_verb_of_the_protocol() -> None:
     assert [name for name in VERBS if not hasattr(Client, name)] == []
-    assert {name for name, verb in VERBS.items() if verb.streams} == {"tail", "export", "queue_dead"}
+    assert {name for name, verb in VERBS.items() if verb.streams} == {
+        "tail",
+        "export",
+        "queue_dead",
+        "queue_export",
+    }
 
 
 async def test_an_answer_crosses_the_socket_as_it_was(tmp_path: Path) -> None:

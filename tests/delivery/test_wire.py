@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kos_edge.delivery import wire
+from kos_edge.delivery.carried import read_record
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor
 from tests.vectors import generate_delivery
@@ -23,6 +24,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "answer": wire.decode_answer,
     "sync": wire.decode_sync,
     "synced": wire.decode_synced,
+    "carried-record": read_record,
 }
 VECTORS = Path(__file__).parent.parent / "vectors" / "delivery"
 

@@ -9,6 +9,7 @@ from typing import Any
 from kos_edge.delivery import wire
 from kos_edge.klp import cbor
 from kos_edge.klp.pack import Class, Priority, Stream
+from tests.vectors import carried
 
 FOLDER = Path(__file__).parent / "delivery"
 KID = bytes(range(16))
@@ -131,7 +132,7 @@ def render() -> dict[str, str]:
     """The files by name."""
     return {
         f"{name}.json": json.dumps(cases, indent=2) + "\n"
-        for name, cases in (("good", good()), ("bad", bad()))
+        for name, cases in (("good", good()), ("bad", bad()), ("carried", carried.vectors()))
     }
 
 
