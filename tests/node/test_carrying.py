@@ -31,6 +31,8 @@ from kos_edge.node.sections import QueueSection
 from kos_edge.testing.machine import Machine
 from tests.node.world import World
 
+pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
+
 
 async def export(machine: Machine, audience: str | None = None) -> list[bytes]:
     """The records of a file of what waits."""
