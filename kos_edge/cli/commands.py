@@ -44,6 +44,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "klp": ("klp:klp", "Seal, inspect and verify messages by hand."),
     },
     "Machine": {
+        "install": ("install:install", "Make this machine a node that starts with it."),
+        "uninstall": ("install:uninstall", "Remove the program; queue and keys when purged."),
         "release": ("release:release", "Which version runs here; go to another one and back."),
     },
     "Look": {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kos_edge.clock import Clock
 from kos_edge.errors import KosError, Refused, Unavailable
-from kos_edge.install.release import START, compile_tree, version_of
+from kos_edge.install.release import START, version_of
 from kos_edge.install.shelf import Shelf
 from kos_edge.install.systemd import Services, state_of
 
@@ -102,7 +102,6 @@ class Activation:
             raise Unavailable(f"there is no release {name} here", hint=f"those here: {known}")
         self.examine(tree)
         version_of(tree)
-        _have_bytecode(tree, name)
 
     def _switch(self, name: str) -> None:
         self.shelf.point(self.shelf.layout.current, name)
@@ -113,9 +112,9 @@ class Activation:
             self.services.restart(unit)
         for unit in units:
             self.say(f"waiting until {unit} is healthy")
-            self._wait(self.shelf.tree(name), unit)
+            self.wait(self.shelf.tree(name), unit)
 
-    def _wait(self, tree: Path, unit: str) -> None:
+    def wait(self, tree: Path, unit: str) -> None:
         """Until a unit is ready, stays so for a while with one process, and answers. Raises Unavailable."""
         until = self.clock.monotonic() + self.start_s
         since, pid = None, 0
@@ -181,16 +180,3 @@ def answers(tree: Path, unit: str) -> str | None:
     if "error" in report:
         return str(report["error"]["message"])
     return None if report.get("running") else "nothing answers on its control socket"
-
-
-def _have_bytecode(tree: Path, name: str) -> None:
-    """Make what the package did not bring for this machine's Python; a release without it starts three times slower."""
-    python = tree / "bin" / "python3"
-    tag = subprocess.run(
-        [str(python), "-I", "-c", "import sys; print(sys.implementation.cache_tag)"],
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    package = tree / "lib/python3/site-packages/kos_edge"
-    if tag and not (package / "__pycache__" / f"__init__.{tag}.pyc").exists():
-        compile_tree(tree, name, python)

@@ -6,7 +6,6 @@ links name whole releases, and what was half copied has a name that begins with 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import filecmp
 import os
@@ -17,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kos_edge.errors import Invalid, Unavailable
-from kos_edge.install.layout import Layout
+from kos_edge.install.disk import said
+from kos_edge.install.layout import MANIFEST, Layout
 from kos_edge.node.durable_file import sync_directory
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,99}")
@@ -57,14 +57,17 @@ class Shelf:
 
     def point(self, link: Path, name: str | None) -> None:
         """Make a link name this release (None: remove it), at once and durably."""
-        with _said(link):
+        with said(link):
             if name is None:
                 link.unlink(missing_ok=True)
             else:
                 fresh = link.with_name(f".{link.name}.new")
                 fresh.unlink(missing_ok=True)
-                fresh.symlink_to(Path("releases", self.tree(name).name))
-                fresh.replace(link)
+                try:
+                    fresh.symlink_to(Path("releases", self.tree(name).name))
+                    fresh.replace(link)
+                finally:
+                    fresh.unlink(missing_ok=True)
             sync_directory(link.parent)
 
     def adopt(self, source: Path, version: str) -> str:
@@ -76,12 +79,12 @@ class Shelf:
         if self.tree(name).exists():
             return name
         part = self.layout.releases / f".{name}.part"
-        with _said(part):
+        with said(part):
             self.layout.releases.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(part, ignore_errors=True)
             try:
                 shutil.copytree(source, part, symlinks=True, copy_function=_link)
-                _sync_tree(part)
+                os.sync()  # its thousands of files at once
                 part.rename(self.tree(name))
                 sync_directory(self.layout.releases)
             except BaseException:
@@ -92,11 +95,11 @@ class Shelf:
     def place(self, part: Path, version: str) -> str:
         """Give a tree built at `part`, beside the releases, its name; as `adopt`."""
         name = self._free(part, version)
-        with _said(part):
+        with said(part):
             if self.tree(name).exists():
                 shutil.rmtree(part)
             else:
-                _sync_tree(part)
+                os.sync()  # its thousands of files at once
                 part.rename(self.tree(name))
                 sync_directory(self.layout.releases)
         return name
@@ -121,7 +124,7 @@ class Shelf:
     def _remove(self, tree: Path) -> None:
         """Hide it first, so that a half removed one is no release."""
         hidden = tree.with_name(f".{tree.name}.gone")
-        with _said(tree):
+        with said(tree):
             shutil.rmtree(hidden, ignore_errors=True)
             tree.rename(hidden)
             shutil.rmtree(hidden)
@@ -143,9 +146,14 @@ class Shelf:
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two trees have the same files with the same content. Bytecode is made anew and does not count."""
-    names = dict(_entries(one))
-    if names.keys() != dict(_entries(other)).keys():
+    """Whether `other` has the files of `one` with the same content, and no more.
+
+    Bytecode is made anew and does not count, nor a manifest that only `other` has: it is sealed when it has its name.
+    """
+    names, others = dict(_entries(one)), dict(_entries(other))
+    if Path(MANIFEST) not in names:
+        others.pop(Path(MANIFEST), None)
+    if names.keys() != others.keys():
         return False
     for relative, path in names.items():
         twin = other / relative
@@ -176,33 +184,3 @@ def _link(source: str, target: str) -> str:
             raise
         shutil.copy2(source, target, follow_symlinks=False)
     return target
-
-
-def _sync_tree(tree: Path) -> None:
-    """All of its files and names on disk."""
-    for folder, _, files in os.walk(tree):
-        for name in files:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-        sync_directory(Path(folder))
-
-
-@contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
-    """An error of the disk in our words."""
-    try:
-        yield
-    except shutil.Error as error:
-        first = error.args[0][0] if error.args and error.args[0] else ("", "", "no reason given")
-        raise Unavailable(
-            f"cannot copy the release to {path}: {first[2]}", hint="make room on the disk"
-        ) from None
-    except OSError as error:
-        hints = {errno.ENOSPC: "make room on the disk", errno.EROFS: "mount it writable: mount -o remount,rw"}
-        hint = hints.get(error.errno or 0, "run it as root")
-        raise Unavailable(f"cannot write {path}: {error.strerror}", hint=hint) from None

@@ -63,7 +63,7 @@ class Systemd:
     def running(self) -> list[str]:
         if not self.present:
             return []
-        listed = self.ask("list-units", "--all", "--plain", "--no-legend", "--full", UNIT, INSTANCES)
+        listed = self.systemctl("list-units", "--all", "--plain", "--no-legend", "--full", UNIT, INSTANCES)
         found = []
         for line in listed.splitlines():
             name, _, active, sub = (*line.split(), "", "", "", "")[:4]
@@ -72,11 +72,11 @@ class Systemd:
         return sorted(found)
 
     def restart(self, unit: str) -> None:
-        self.ask("reset-failed", unit, check=False)
-        self.ask("restart", "--no-block", unit)
+        self.systemctl("reset-failed", unit, check=False)
+        self.systemctl("restart", "--no-block", unit)
 
     def condition(self, unit: str) -> Condition:
-        shown = self.ask("show", "--property=ActiveState,SubState,Result,NRestarts,MainPID", unit)
+        shown = self.systemctl("show", "--property=ActiveState,SubState,Result,NRestarts,MainPID", unit)
         value = dict(line.partition("=")[::2] for line in shown.splitlines())
         return Condition(
             active=value.get("ActiveState", "unknown"),
@@ -86,7 +86,7 @@ class Systemd:
             pid=int(value.get("MainPID") or 0),
         )
 
-    def ask(self, *words: str, check: bool = True) -> str:
+    def systemctl(self, *words: str, check: bool = True) -> str:
         """What `systemctl` says to these words. Raises Unavailable where it fails and `check` holds."""
         try:
             done = subprocess.run(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kos_edge.clock import ManualClock
+from kos_edge.errors import Refused
 from kos_edge.install.activation import Activation
 from kos_edge.install.layout import SITE, Layout
 from kos_edge.install.shelf import Shelf
 from kos_edge.install.systemd import UNIT, Condition
+from kos_edge.mesh.token import Token
+from kos_edge.node.initialize import initialize
 
 READY_S = 2.0
 
@@ -86,3 +90,79 @@ class Bench:
     def links(self) -> tuple[str | None, str | None, str | None]:
         """Which releases are current, previous and pending."""
         return self.shelf.current(), self.shelf.previous(), self.shelf.pending()
+
+
+class BenchSystem(Units):
+    """The rest of a system, in memory: an account, units that are enabled; `kos-edge` works on the state below."""
+
+    def __init__(self, layout: Layout, clock: ManualClock) -> None:
+        super().__init__(layout, clock, units=[])
+        self.account = False
+        self.on: set[str] = set()
+        self.asked: list[list[str]] = []
+        self.fails: str | None = None
+        """The verb that raises, as a hub that says no, or a disk that is full, would have it."""
+        self.joined: str | None = None
+        self.sealed: bytes | None = b"sealed"
+
+    def has_account(self) -> bool:
+        return self.account
+
+    def make_account(self) -> None:
+        self._may("account")
+        self.account = True
+
+    def remove_account(self) -> None:
+        self.account = False
+
+    def give(self, path: Path) -> None:
+        """Nobody else is here."""
+
+    def ask(self, tree: Path, words: Sequence[str]) -> Any:
+        state, verb, *rest = Path(words[1]), words[2], *words[3:]
+        self.asked.append(list(words[2:]))
+        self._may(verb)
+        if verb == "init":
+            return initialize(state, rest[1], rest[3] if len(rest) > 2 else "node")
+        if verb == "join":
+            self.joined = Token.parse(rest[0]).mesh.hex()
+            return {"outcome": "joined", "name": "node", "role": "edge", "reason": None}
+        mesh = self.joined
+        return {"role": "edge", "name": "node", "mesh": mesh, "membership": "member" if mesh else "none"}
+
+    def seal(self, name: str, secret: bytes) -> bytes | None:
+        return self.sealed
+
+    def reload(self) -> None:
+        self._may("reload")
+
+    def enabled(self, unit: str) -> bool:
+        return unit in self.on
+
+    def enable(self, unit: str) -> None:
+        self._may("enable")
+        self.on.add(unit)
+
+    def disable(self, unit: str) -> None:
+        self.on.discard(unit)
+        self.units = [each for each in self.units if each != unit]
+
+    def restart(self, unit: str) -> None:
+        self._may("restart")
+        super().restart(unit)
+        self.units = sorted({*self.units, unit})
+
+    def _may(self, verb: str) -> None:
+        if self.fails == verb:
+            raise Refused(f"{verb} says no", hint="ask it kindly")
+
+
+def tree_of(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Everything below a root: mode and content, or where a link leads."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        if path.is_symlink():
+            content = os.readlink(path).encode()
+        found[str(path.relative_to(root))] = (path.lstat().st_mode, content)
+    return found

@@ -201,5 +201,5 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "link", full)
     with pytest.raises(Unavailable, match="No space left") as told:
         bench.shelf.adopt(bench.layout.package, "2.0")
-    assert told.value.hint == "make room on the disk"
+    assert told.value.hint == "make room on the disk, then run it again"
     assert [each.name for each in Layout(tmp_path).releases.iterdir()] == ["1.0"]
