@@ -18,6 +18,7 @@ from kos_edge.install.systemd import Systemd
 
 
 @click.group()
+@common
 def release() -> None:
     """The versions of kos-edge on this machine: which one runs, and back to the one before.
 
