@@ -15,6 +15,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("setup:init", "Make a node: its key and its state directory."),
         "run": ("setup:run", "Run the node, with agents."),
         "stop": ("setup:stop", "Stop the running daemon."),
+        "bootstrap": ("bootstrap:bootstrap", "Begin again, in a mode; how the latest start went."),
         "config": ("config:config", "Check, show or explain the configuration."),
         "vault": ("vault:vault", "Passwords and keys that agents need."),
         "demo": ("setup:demo", "Watch three nodes lose nothing while links and processes die."),

@@ -96,6 +96,11 @@ def init(face: Face, role: str, name: str | None, passphrase_file: TextIO | None
     metavar="FILE",
     help="Instead of config.toml in the state directory.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(("default", "recovery", "minimal")),
+    help="recovery: no agents, the queue still drains; minimal: no network.",
+)
 @common
 @pass_face
 def run(
@@ -105,6 +110,7 @@ def run(
     interface: tuple[str, ...],
     peer: tuple[str, ...],
     config: Path | None,
+    mode: str | None,
 ) -> int:
     """Run the node until it is stopped, with the agents in these files.
 
@@ -113,9 +119,11 @@ def run(
     from kos_edge.node.statedir import StateDir
 
     StateDir.open(face.state)
+    from kos_edge.bootstrap.sequence import Mode
     from kos_edge.node.daemon import run as run_daemon
 
-    return run_daemon(face.state, list(agents), list(listen), list(interface), list(peer), config)
+    chosen = None if mode is None else Mode(mode)
+    return run_daemon(face.state, list(agents), list(listen), list(interface), list(peer), config, chosen)
 
 
 @click.command()

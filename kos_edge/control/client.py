@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kos_edge.control.address import reachable_path
+from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
 from kos_edge.control.reports import (
     CarriedPart,
     CarriedReport,
@@ -162,6 +163,15 @@ class Client:
             "passphrase": passphrase,
         }
         return cast(VaultImport, await self._ask("vault_import", **given))
+
+    async def bootstrap_status(self) -> BootstrapReport:
+        return cast(BootstrapReport, await self._ask("bootstrap_status"))
+
+    async def bootstrap(
+        self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
+    ) -> AgainReport:
+        answer = await self._ask("bootstrap", mode=mode, force=force, checks=checks, who=who)
+        return cast(AgainReport, answer)
 
     async def stop(self) -> StopReport:
         return cast(StopReport, await self._ask("stop"))

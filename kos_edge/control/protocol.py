@@ -22,6 +22,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
 from kos_edge.control.reports import (
     CarriedPart,
     CarriedReport,
@@ -112,7 +113,26 @@ class CarryOperations(Protocol):
         ...
 
 
-class Operations(VaultOperations, CarryOperations, Protocol):
+class BootstrapOperations(Protocol):
+    """What may be asked of a node's bootstrap."""
+
+    async def bootstrap_status(self) -> BootstrapReport:
+        """The latest start, step by step. Works without a daemon. `Unavailable` where there never was one."""
+        ...
+
+    async def bootstrap(
+        self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
+    ) -> AgainReport:
+        """Begin again in this mode (default, recovery, minimal): the daemon ends in order and starts anew.
+
+        `force`: although nothing asks for it, or a check fails; `checks`: only if the health checks pass. With `who`,
+        WHO of a member, that node is ordered to: `Unavailable` where it is not connected, `Refused` where this node may
+        not, or the other one declines. Needs a daemon.
+        """
+        ...
+
+
+class Operations(VaultOperations, CarryOperations, BootstrapOperations, Protocol):
     """Everything that a person or a tool may ask of a node. All parameters are given by keyword."""
 
     # --- looking ---
@@ -246,7 +266,12 @@ class Verb:
 
 
 def _verbs() -> Mapping[str, Verb]:
-    members = {**vars(VaultOperations), **vars(CarryOperations), **vars(Operations)}
+    members = {
+        **vars(VaultOperations),
+        **vars(CarryOperations),
+        **vars(BootstrapOperations),
+        **vars(Operations),
+    }
     methods = {name: member for name, member in members.items() if name[0] != "_"}
     return {name: _verb(name, member) for name, member in methods.items() if inspect.isfunction(member)}
 

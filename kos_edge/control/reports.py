@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from kos_edge.control.bootstrap_reports import RegistrationReport
+
 Json = Any
 """A value as JSON has it: None, bool, int, float, str, list or dict with string keys."""
 
@@ -212,6 +214,7 @@ class PeerReport(TypedDict):
 
     What a hub hears of a member's heart: `state` is ``ok``, ``late`` (a beat is missing), ``silent`` (three are),
     ``warning`` or ``unknown``, with the `reason`; null at other nodes.
+    `registration` is there on a hub, once the node has registered.
     """
 
     kid: str
@@ -228,6 +231,7 @@ class PeerReport(TypedDict):
     state: Literal["ok", "late", "silent", "warning", "unknown"] | None
     reason: str | None
     health: HealthReport | None
+    registration: RegistrationReport | None
 
 
 class TrafficReport(TypedDict):

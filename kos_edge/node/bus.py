@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from kos_edge.agents.outcome import ANSWER_TOPIC, CALL_TOPIC
 from kos_edge.agents.port import Fate, Handler
+from kos_edge.bootstrap.registration import TOPIC as REGISTRATION_TOPIC
 from kos_edge.clock import Clock
 from kos_edge.delivery.limits import Limit
 from kos_edge.errors import Invalid, Refused
@@ -34,6 +35,8 @@ def terms_of(topic: str, settings: TopicSettings) -> Terms:
     """How a topic is treated: commands and their answers go at once, the rest as the configuration says."""
     if topic.startswith((CALL_TOPIC + ".", ANSWER_TOPIC + ".")):
         return Terms("hub", CALL_CLASS, 0.0, None)
+    if topic == REGISTRATION_TOPIC:
+        return Terms("hub", Class(Priority.NORMAL), 0.0, None)
     cls = Class(Priority[settings.priority.upper()], settings.durability == "durable", _ORDER[settings.order])
     ttl = None if settings.ttl_s is None else max(1, round(settings.ttl_s))
     limited = settings.max_messages is not None or settings.max_bytes is not None

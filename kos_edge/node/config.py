@@ -17,6 +17,7 @@ from kos_edge.errors import Invalid
 from kos_edge.klp.topic import check_filter, matches
 from kos_edge.node.sections import (
     AdmissionSection,
+    BootstrapSection,
     JournalSection,
     LogSection,
     MonitorSection,
@@ -24,6 +25,7 @@ from kos_edge.node.sections import (
     NodeSection,
     QueueSection,
     SecretSettings,
+    SecuritySection,
     TopicSettings,
     VaultSection,
 )
@@ -44,6 +46,8 @@ SECTIONS: dict[str, type] = {
     "log": LogSection,
     "monitor": MonitorSection,
     "vault": VaultSection,
+    "security": SecuritySection,
+    "bootstrap": BootstrapSection,
 }
 """The tables that stand once, with their form."""
 
@@ -103,6 +107,8 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
     monitor: MonitorSection = field(default_factory=MonitorSection)
     vault: VaultSection = field(default_factory=VaultSection)
+    security: SecuritySection = field(default_factory=SecuritySection)
+    bootstrap: BootstrapSection = field(default_factory=BootstrapSection)
     secrets: Mapping[str, SecretSettings] = field(default_factory=dict)
     """Who gets which secret, by its name."""
     topics: tuple[TopicRule, ...] = ()

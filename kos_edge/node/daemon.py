@@ -6,21 +6,26 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from kos_edge.agents.agent import Agent
 from kos_edge.agents.loader import load
+from kos_edge.bootstrap.sequence import Mode
 from kos_edge.control.server import ControlServer
-from kos_edge.node.config import Config
+from kos_edge.node.config import BadConfiguration, Config
 from kos_edge.node.config_sources import load_config
+from kos_edge.node.installed import installation
 from kos_edge.node.kept_config import load_kept
 from kos_edge.node.logs import start_logging
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.reporting import warnings
+from kos_edge.node.starts import Start, boot_id, fails_again, fingerprint
 from kos_edge.node.statedir import StateDir, default_state
 from kos_edge.node.supervised import ServiceManager
 
@@ -37,16 +42,17 @@ def run(
     interfaces: Sequence[str] = (),
     peers: Sequence[str] = (),
     config: Path | None = None,
+    mode: Mode | None = None,
 ) -> int:
     """Run a node until it is stopped; the exit code. `listen`, `interfaces`, `peers` replace what is configured.
 
-    Raises KosError before anything has started: a bad configuration, an agent that does not load, a state in use.
+    Raises KosError where it does not come up: a bad configuration, an agent that does not load, a state in use. Three
+    times in a row, and the next start is in safe mode (`bootstrap.sequence`).
     """
     home = StateDir.open(state)
-    settings = (
-        load_kept(home.config_file, keep=state) if config is None else load_config(config, required=True)
-    )
-    network = settings.network
+    manager = ServiceManager()
+    settings = _settings(home, manager, agents) if config is None else load_config(config, required=True)
+    as_written, network = settings, settings.network
     network = replace(
         network,
         listen=tuple(listen) or network.listen,
@@ -56,9 +62,17 @@ def run(
     settings = replace(settings, network=network)
     base = (config or home.config_file).parent
     files = [*(base / name for name in settings.node.agents), *agents]
-    loaded = {file: load(file) for file in files}
     start_logging(settings.log.level, settings.log.format)
-    asyncio.run(_serve(state, settings, loaded))
+    sources: dict[str, str] = {}
+
+    def employ() -> list[Agent]:
+        loaded = {file: load(file) for file in files}
+        sources.update({agent.name: str(file) for file, each in loaded.items() for agent in each})
+        return [agent for each in loaded.values() for agent in each]
+
+    start = _start(as_written, manager, [config or home.config_file, *files], employ, mode)
+    if asyncio.run(_serve(state, settings, start, manager, sources)):
+        _begin_again()
     return 0
 
 
@@ -66,17 +80,59 @@ def run_agents(agents: Sequence[Agent], state: Path | str | None = None) -> None
     """Run these agents in a node of their own until interrupted: what `Agent.run` does."""
     path = Path(state) if state is not None else default_state(os.environ, os.getuid())
     home = StateDir.open(path)
-    settings = load_kept(home.config_file, keep=path)
+    manager, program = ServiceManager(), Path(sys.argv[0])
+    settings = _settings(home, manager, [program])
     start_logging(settings.log.level, settings.log.format)
-    asyncio.run(_serve(path, settings, {Path("agent"): list(agents)}))
+    sources = {agent.name: "agent" for agent in agents}
+    start = _start(settings, manager, [home.config_file, program], lambda: list(agents), None)
+    if asyncio.run(_serve(path, settings, start, manager, sources)):
+        _begin_again()
 
 
-async def _serve(state: Path, settings: Config, loaded: dict[Path, list[Agent]]) -> None:
-    agents = [agent for each in loaded.values() for agent in each]
-    node = Node(state, agents=agents, config=settings)
-    node.agent_files = {agent.name: str(file) for file, each in loaded.items() for agent in each}
+def _settings(home: StateDir, manager: ServiceManager, files: Sequence[Path]) -> Config:
+    """The configuration, or the last good one. Where there is none: the defaults, once safe mode is due."""
+    try:
+        return load_kept(home.config_file, keep=home.path)
+    except BadConfiguration as error:
+        defaults = Config(trouble=f"{error.message}: recovery mode runs with the defaults")
+        start = _start(defaults, manager, [home.config_file, *files], list, None)
+        if not fails_again(home, start, error):
+            raise
+        return defaults
+
+
+def _start(
+    settings: Config,
+    manager: ServiceManager,
+    files: Sequence[Path],
+    employ: Callable[[], list[Agent]],
+    mode: Mode | None,
+) -> Start:
+    how = settings.bootstrap.safe_mode
+    return Start(
+        load=employ,
+        settings=fingerprint(settings, files),
+        mode=mode,
+        root=installation(),
+        counts=how == "always" or (how == "supervised" and manager.listens),
+        kept=True,
+        boot=boot_id(),
+    )
+
+
+def _begin_again() -> NoReturn:
+    """Another bootstrap: the same command in the same process, with nothing left of this life."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+async def _serve(
+    state: Path, settings: Config, start: Start, manager: ServiceManager, sources: dict[str, str]
+) -> bool:
+    """One life of the daemon; whether another is to follow at once."""
+    node = Node(state, config=settings, start=start)
+    node.agent_files = sources
     loop = asyncio.get_running_loop()
-    manager = ServiceManager()
 
     def stop() -> None:
         manager.say("STOPPING=1")
@@ -108,6 +164,9 @@ async def _serve(state: Path, settings: Config, loaded: dict[Path, list[Agent]])
         if monitoring is not None:
             await monitoring.close()
         await server.close()
+    if node.startup.again:
+        manager.say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    return node.startup.again
 
 
 def _monitoring(node: Node, operations: NodeOperations) -> Monitoring | None:

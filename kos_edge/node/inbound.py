@@ -57,6 +57,7 @@ from kos_edge.transport.surface import Limiter
 KLP_PATH = "/klp"
 SYNC_PATH = "/sync"
 TRUST_PATH = "/trust"
+BOOTSTRAP_PATH = "/bootstrap"
 ANSWER_TOPIC = "kos.answer."  # answers to a command travel where the command was allowed
 WAIT_MS = 1_000  # how long a sender rests when the disk takes nothing
 MAX_PENDING = 256  # shipments between arrival and commit; beyond, whoever has many of them is asked to wait
@@ -86,7 +87,9 @@ class Inbound:
         push: Callable[[Pack], None],
         cut_off: Callable[[], None],
         save: Callable[[], Awaitable[None]],
+        ordered: Callable[[Membership, bytes], Awaitable[bytes]],
     ) -> None:
+        self._ordered = ordered
         self._writer = writer
         self._trust = trust
         self._clock = clock
@@ -103,7 +106,12 @@ class Inbound:
     async def answer(self, session: Session, request: Request) -> Response:
         """The response to a request that the session's keys have opened. Never raises for what a peer sent."""
         peer = session.peer
-        handler = {KLP_PATH: self._ship, SYNC_PATH: self._sync, TRUST_PATH: self._tell}.get(request.path)
+        handler = {
+            KLP_PATH: self._ship,
+            SYNC_PATH: self._sync,
+            TRUST_PATH: self._tell,
+            BOOTSTRAP_PATH: self._obey,
+        }.get(request.path)
         if handler is None or request.code != POST or not isinstance(peer, Membership):
             return Response(NOT_FOUND)
         try:
@@ -271,6 +279,9 @@ class Inbound:
         if self._trust.shut_out != before:
             self._cut_off()
             await self._save()
+
+    async def _obey(self, peer: Membership, body: bytes, room: int) -> bytes:
+        return await self._ordered(peer, body)
 
     # -- positions
 

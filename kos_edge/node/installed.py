@@ -35,6 +35,10 @@ MANIFEST_NAME = "kos-edge.manifest"
 _CHUNK = 1 << 18
 
 
+class NotSealed(Unavailable):
+    """A tree without a manifest, such as a checkout of the sources."""
+
+
 def seal(root: Path, version: str, key: KeyPair, *, at: int | None = None) -> bytes:
     """The signed manifest of every file under `root`, to be written to `root/kos-edge.manifest`.
 
@@ -54,21 +58,21 @@ def seal(root: Path, version: str, key: KeyPair, *, at: int | None = None) -> by
 def examine(root: Path, anchors: Mapping[bytes, str], data: bytes | None = None) -> Report:
     """How the files under `root` differ from their manifest, that in the tree unless `data` is given.
 
-    Raises Unavailable where there is none or a file cannot be read, Refused where no anchor signed it, Invalid for
-    damage.
+    Raises NotSealed where there is none, Unavailable where a file cannot be read, Refused where no anchor
+    signed it, Invalid for damage.
     """
     manifest = read(read_manifest(root) if data is None else data, anchors)
     return compare(manifest, *walk(root, manifest))
 
 
 def read_manifest(root: Path) -> bytes:
-    """The bytes of the manifest in a tree. Raises Unavailable, Invalid."""
+    """The bytes of the manifest in a tree. Raises NotSealed, Unavailable, Invalid."""
     path = root / MANIFEST_NAME
     try:
         with path.open("rb") as file:
             data = file.read(MAX_MANIFEST + 1)
     except FileNotFoundError:
-        raise Unavailable(
+        raise NotSealed(
             f"{root} has no manifest, so nobody can tell whether its files are as they were installed",
             hint="sudo kos-edge install makes one, and so does the package",
         ) from None
@@ -123,12 +127,19 @@ def _found(root: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 def _entry(path: str, name: str, found: os.stat_result, *, skip: bool) -> Entry:
     if stat.S_ISLNK(found.st_mode):
-        return link_entry(name, os.fsencode(os.readlink(path)))
+        return link_entry(name, _target(path))
     if not stat.S_ISREG(found.st_mode):
         return Entry(name, Kind.OTHER, 0, bytes(32))
     kind = Kind.EXECUTABLE if found.st_mode & 0o111 else Kind.FILE
     digest = bytes(32) if skip else _digest(path)
     return Entry(name, kind, found.st_size, digest)
+
+
+def _target(path: str) -> bytes:
+    try:
+        return os.fsencode(os.readlink(path))
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from None
 
 
 def _digest(path: str) -> bytes:

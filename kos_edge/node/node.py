@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,13 +49,16 @@ from kos_edge.node.keyfile import find_key, keep_copy
 from kos_edge.node.link import SILENT_KEEPALIVES, Link
 from kos_edge.node.listening import carriers_for, port_of
 from kos_edge.node.numbering import Numbering
+from kos_edge.node.ordering import Ordering
 from kos_edge.node.peers import Peers
 from kos_edge.node.publisher import Publisher, Sealer, Terms
 from kos_edge.node.readers import Readers
 from kos_edge.node.settling import Settling
+from kos_edge.node.starts import Start
+from kos_edge.node.startup import Startup
 from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import Trust
-from kos_edge.node.uptime import Uptime
+from kos_edge.node.uptime import FLOOR_S, Uptime
 from kos_edge.node.vaulting import NodeVault
 from kos_edge.node.wearing import Wearing
 from kos_edge.store.database import Database
@@ -68,6 +71,8 @@ from kos_edge.transport.endpoint import Endpoint
 from kos_edge.transport.session import Session
 from kos_edge.transport.udp import UdpCarrier
 
+EMBEDDED = Start()
+
 log = logging.getLogger(__name__)
 
 
@@ -77,6 +82,7 @@ class Node:
     `carriers` makes the node speak over those instead of UDP and TCP sockets: an in-memory network, in tests.
     With a `random` that is seeded as well, and `threaded` off, a run is the same every time. `mount` is handed the
     store's database before anything is written to it, a simulated disk there; `worker` makes the thread of an agent.
+    `start` is what a daemon brings along.
     Raises Unavailable for a state that is in use or has no node in it, Invalid for a damaged one.
     """
 
@@ -93,6 +99,7 @@ class Node:
         random: Callable[[int], bytes] = os.urandom,
         mount: Callable[[Database], None] = lambda database: None,
         worker: Callable[[str, Clock], Worker] = ThreadWorker,
+        start: Start = EMBEDDED,
     ) -> None:
         self.state = StateDir.open(Path(state))
         if config is None:  # a command that only asks once says what is wrong, and changes nothing
@@ -102,11 +109,11 @@ class Node:
         self.clock: Clock = clock or SystemClock()
         self.vault = NodeVault(self.state.path, config, lambda: self.trust.at(), random=random)
         self.agent_files: dict[str, str] = {}
-        self._agents = tuple(agents)
+        self.agents = tuple(agents)
         self._given_carriers = carriers
         self._threaded = threaded
         self._quiet = quiet
-        self._random = random
+        self.random = random
         self._mount = mount
         self._worker = worker
         self._stop = asyncio.Event()
@@ -114,16 +121,14 @@ class Node:
         self._life: asyncio.Task[None] | None = None
         self._terms: dict[str, Terms] = {}
         self.started_at = self.clock.monotonic()
+        self.key_trouble: str | None = None
+        self.startup = Startup(self, start)
 
     # -- life
 
     async def run(self, *, on_ready: Callable[[], Awaitable[None]] | None = None) -> None:
         """Live until `stop` is called; then agents close, what waits is committed, sessions end."""
-        async with self.state.held(), self.opened():
-            await self.endpoint.start()  # first: where it fails nothing has changed
-            await self.open_epoch()
-            self.vault.check()
-            await self._live(on_ready)
+        await self.startup.run(on_ready)
 
     async def pulse(self) -> None:
         """Return once the writer has answered: the queue makes progress, and so does the loop that asks."""
@@ -160,10 +165,11 @@ class Node:
         self.uptime = Uptime(self.clock)  # until the store has said what had accumulated before
         key = find_key(self.state.key_file)
         keep_copy(self.state.key_file, key)
+        self.key_trouble = key.trouble
         self.file_troubles = [text for text in (key.trouble, self.config.trouble) if text is not None]
-        self.trust = Trust(key.value, wall=self.clock.wall, random=self._random)
+        self.trust = Trust(key.value, wall=self.clock.wall, random=self.random)
         kept = kept_meta(self.state.path)
-        rescue = Rescue(self.trust.key, lambda: kept_or_empty(kept), self._stamp, self._random)
+        rescue = Rescue(self.trust.key, lambda: kept_or_empty(kept), self._stamp, self.random)
         self.writer = Writer(self.state.path / STORE_NAME, threaded=self._threaded, rescue=rescue)
         self.writer.store.prove = lambda sealed: proves(self.trust, sealed)
         self.writer.store.keep = lambda meta: keep_meta(kept, meta)
@@ -203,7 +209,7 @@ class Node:
     def _build(self) -> None:
         self.feed = Feed(self.writer, self.clock, self.uptime, self.trust.name_of, self.trust.withholds)
         self.settling = Settling(self.writer, self.uptime)
-        self.numbering = Numbering(self.writer, self.trust, self.settling, random=self._random)
+        self.numbering = Numbering(self.writer, self.trust, self.settling, random=self.random)
         self.ring = VolatileRing(self.trust.key)
         self.publisher = Publisher(
             self.writer,
@@ -219,6 +225,7 @@ class Node:
             buried=self.feed.forget,
         )
         self.fullness = Fullness(self.writer.store)
+        self.ordering = Ordering(self)
         self.inbound = Inbound(
             self.writer,
             self.trust,
@@ -228,6 +235,7 @@ class Node:
             push=self._pushed,
             cut_off=self.cut_off,
             save=self.save,
+            ordered=self.ordering.answer,
         )
         self.carrying = Carrying(
             self.writer,
@@ -237,7 +245,7 @@ class Node:
             self.publisher,
             self.settling,
             self.numbering,
-            random=self._random,
+            random=self.random,
         )
         self.handshakes = Handshakes(
             self.trust,
@@ -245,7 +253,7 @@ class Node:
             opened=self._opened_by_peer,
             save=self.save,
             cut_off=self.cut_off,
-            random=self._random,
+            random=self.random,
         )
         carriers = self._given_carriers
         self.endpoint = Endpoint(
@@ -256,7 +264,7 @@ class Node:
             on_hint=self._hinted,
             on_closed=lambda session, _: self.peers.ended(session),
             clock=self.clock,
-            random=self._random,
+            random=self.random,
         )
         self.handshakes.serve_on(self.endpoint)
         self.peers = Peers(
@@ -268,7 +276,7 @@ class Node:
             carriers=lambda: frozenset(address.carrier for address in self.endpoint.bound),
             linger_s=SILENT_KEEPALIVES * self.config.network.keepalive_s,
             proved=self._proved,
-            lot=lambda: int.from_bytes(self._random(4)) / 2**32,
+            lot=lambda: int.from_bytes(self.random(4)) / 2**32,
         )
         self.settling.freed = self.peers.news
         self.enrolment = Enrolment(
@@ -284,7 +292,7 @@ class Node:
             self.writer,
             self.vault,
         )
-        self.host = Host(self.bus, self._agents, worker=self._worker, watchdog=self._threaded)
+        self.host = Host(self.bus, worker=self._worker, watchdog=self._threaded)
         self.housekeeping = Housekeeping(
             self.writer,
             self.trust,
@@ -300,46 +308,34 @@ class Node:
         if self.config.network.mdns and carriers is None and not self._quiet:
             self.mdns = Mdns(self._heard, named=self.config.network.interfaces)
 
-    async def _live(self, on_ready: Callable[[], Awaitable[None]] | None) -> None:
-        for text in self.config.network.peers:
-            self.peers.add_static(parse_peer(text, DEFAULT_PORT))
-        for kid, (host, port) in self.trust.addresses.items():
-            self.peers.heard(Found(kid, None, None, (Hint(host, port, port),)))
-        self.refresh()
-        parts = [
-            self.publisher.run,
-            self.settling.run,
-            self.peers.run,
-            self.enrolment.run,
-            self.housekeeping.run,
-            self.forecasting.run,
-            self.heart.run,
-        ]
-        if self.mdns is not None:
+    def employ(self, agents: Sequence[Agent]) -> None:
+        """Take these agents on, beside those that the node was made with; before they are started."""
+        self.agents = (*self.agents, *agents)
+        self.host = Host(self.bus, self.agents, worker=self._worker, watchdog=self._threaded)
+
+    def parts(self, *, network: bool) -> list[Callable[[], Coroutine[None, None, None]]]:
+        """What runs for as long as the node lives; without a `network` nobody is looked for."""
+        parts = [self.publisher.run, self.settling.run]
+        if network:
+            for text in self.config.network.peers:
+                self.peers.add_static(parse_peer(text, DEFAULT_PORT))
+            for kid, (host, port) in self.trust.addresses.items():
+                self.peers.heard(Found(kid, None, None, (Hint(host, port, port),)))
+            parts += [self.peers.run, self.enrolment.run]
+        parts += [self.housekeeping.run, self.forecasting.run, self.heart.run]
+        if network and self.mdns is not None:
             parts.append(self.mdns.run)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(part(), name=f"kos-edge: {part.__qualname__}") for part in parts]
-                try:
-                    await self.host.start()
-                    if on_ready is not None:
-                        await on_ready()
-                    await self._stop.wait()
-                finally:
-                    await self.host.close()
-                    await self.publisher.flush()
-                    for task in reversed(tasks):
-                        task.cancel()
-        except BaseExceptionGroup as errors:
-            told, rest = errors.split(KosError)
-            if told is None or rest is not None:
-                raise
-            raise told.exceptions[0] from None  # a person's mistake, such as a port that is taken
+        self.refresh()
+        return parts
+
+    async def stopped(self) -> None:
+        """Returns when `stop` has been called."""
+        await self._stop.wait()
 
     async def open_epoch(self) -> None:
         """Open this process's epoch, without which nothing can be numbered."""
         if not self.writer.store.outbox.epoch:
-            await self.writer.run(lambda store: store.outbox.open_epoch(self._random))
+            await self.writer.run(lambda store: store.outbox.open_epoch(self.random))
 
     def _stamp(self) -> str:
         """This moment in the name of a file; the uptime where the clock is not set."""
@@ -347,6 +343,22 @@ class Node:
         return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(wall))
 
     # -- joints
+
+    @property
+    def has_sockets(self) -> bool:
+        """Whether it speaks over this machine's network."""
+        return self._given_carriers is None
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What its agents can do."""
+        commands = [action for agent in self.agents for action in agent.commands]
+        return [f"agent:{agent.name}" for agent in self.agents] + [f"command:{each}" for each in commands]
+
+    def trust_time(self) -> float | None:
+        """Seconds since 1970; None where the clock is not set."""
+        wall = self.clock.wall()
+        return wall if wall >= FLOOR_S else None
 
     @property
     def tcp_port(self) -> int | None:

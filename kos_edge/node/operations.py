@@ -41,6 +41,7 @@ from kos_edge.mesh.known_keys import KnownKey
 from kos_edge.mesh.token import Hint, Token
 from kos_edge.node import reporting
 from kos_edge.node.addresses import parse_listen
+from kos_edge.node.bootstrap_operations import NodeBootstrapOperations
 from kos_edge.node.carry_operations import NodeCarryOperations
 from kos_edge.node.feed import Missing
 from kos_edge.node.handshakes import AskedToWait, Joined
@@ -50,7 +51,7 @@ from kos_edge.node.statedir import StateDir
 from kos_edge.node.vault_operations import NodeVaultOperations
 
 
-class NodeOperations(NodeVaultOperations, NodeCarryOperations):
+class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOperations):
     """`running`: the node is a daemon's; otherwise its state was opened for one command."""
 
     def __init__(self, node: Node, *, running: bool = True) -> None:

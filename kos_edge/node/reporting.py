@@ -6,6 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from kos_edge.bootstrap.admission import Admission
+from kos_edge.bootstrap.sequence import Step
+from kos_edge.control.bootstrap_reports import RegistrationReport
 from kos_edge.control.reports import (
     AgentReport,
     DeadLetter,
@@ -121,6 +123,7 @@ def peers(node: Node) -> list[PeerReport]:
                 state=None if heart is None or standing != "member" else heart.state.text,
                 reason=None if heart is None else heart.reason,
                 health=None if heart is None else health(node, heart),
+                registration=_registration(node, found.kid),
             )
         )
     for kid in sorted(set(seen) - {found.kid for found in trust.roster}):
@@ -143,6 +146,7 @@ def peers(node: Node) -> list[PeerReport]:
                 state=None,
                 reason=None,
                 health=None,
+                registration=None,
             )
         )
     return reports
@@ -168,6 +172,19 @@ def health(node: Node, heart: Heartbeat) -> HealthReport | None:
         errors=beat.errors,
         warnings=beat.warnings,
         resident_bytes=beat.resident_bytes,
+    )
+
+
+def _registration(node: Node, kid: bytes) -> RegistrationReport | None:
+    found = node.startup.registering.known.get(kid)
+    if found is None:
+        return None
+    return RegistrationReport(
+        version=found.version,
+        mode=found.mode,
+        machine=found.machine,
+        capabilities=list(found.capabilities),
+        addresses=list(found.addresses),
     )
 
 
@@ -306,7 +323,17 @@ LISTEN_S = 3.0
 def troubles(node: Node) -> list[str]:
     """What is wrong with this node's own state: its disk, its files."""
     vault = [] if node.vault.trouble is None else [f"the vault: {node.vault.trouble}"]
-    return [*node.file_troubles, *node.writer.store.troubles(), *vault]
+    return [*node.file_troubles, *node.writer.store.troubles(), *vault, *_bootstrap(node)]
+
+
+def _bootstrap(node: Node) -> list[str]:
+    """What its start was not able to; what is said of the configuration, the key and the vault is said above."""
+    sequence = node.startup.sequence
+    return (
+        []
+        if sequence is None
+        else sequence.attempt.troubles(but=(Step.CONFIGURATION, Step.IDENTITY, Step.KEYS))
+    )
 
 
 def warnings(node: Node) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from kos_edge.errors import Invalid
 from kos_edge.klp.stream import check_audience
 from kos_edge.node.addresses import parse_http, parse_listen, parse_peer
 from kos_edge.node.settings import (
@@ -195,6 +197,40 @@ class VaultSection:
         "A file with the passphrase on its first line, for a vault that opens with one. Without it such a vault is\n"
         "shut until somebody opens it: kos-edge vault open.",
         sample='"/run/keys/vault"',
+    )
+
+
+def _check_anchor(text: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise Invalid("not a public key")
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySection:
+    """``[security]``: whether the program itself is as it was installed."""
+
+    signatures: str = setting(
+        choice("strict", "moderate", "disabled"),
+        "moderate",
+        "The installed files are compared with their signed manifest at every start. moderate: what differs is said\n"
+        "loudly, and the node works. strict: it then runs in recovery mode, without agents. disabled: not checked.",
+    )
+    trust_anchors: tuple[str, ...] = setting(
+        listing(text("a public key of 64 hex digits", _check_anchor)),
+        (),
+        "Whose manifests count, beside this node's own key: the public keys of whoever makes your packages.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapSection:
+    """``[bootstrap]``: what happens when the daemon does not come up."""
+
+    safe_mode: str = setting(
+        choice("supervised", "always", "never"),
+        "supervised",
+        "After three failed starts in a row the next is in safe mode, without agents. supervised: where a service\n"
+        "manager starts the daemon (and hears READY=1), for at a terminal a person sees what is wrong.",
     )
 
 

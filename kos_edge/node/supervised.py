@@ -28,6 +28,11 @@ class ServiceManager:
         self.watchdog_s = _watchdog_s(environment) if self._address else None
         """Seconds after the last sign of life until it ends us; None where it does not watch."""
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is one, which starts this process again when it ends."""
+        return bool(self._address)
+
     def say(self, *words: str) -> None:
         """Send it assignments such as `READY=1`; a manager that is gone is no fault of ours."""
         if not self._address:

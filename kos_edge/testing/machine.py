@@ -16,6 +16,7 @@ from kos_edge.mesh.membership import Membership
 from kos_edge.node.config import Config
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
+from kos_edge.node.starts import Start
 from kos_edge.testing.disk import Content, Disk
 from kos_edge.testing.lab import VirtualWorker
 from kos_edge.testing.loop import VirtualClock
@@ -42,6 +43,8 @@ class Machine:
         self.acknowledged: list[str] = []
         """Ids of what was published here and acknowledged, in order: kept outside of any state."""
         self.state = world.folder / name
+        self.brings = Start()
+        """What its daemon brings to the next start."""
         self._world = world
         self._random = random.Random(f"{world.seed} {name}").randbytes
         self._streams = streams
@@ -119,6 +122,7 @@ class Machine:
             random=self._random,
             mount=self.disk.mount,
             worker=VirtualWorker,
+            start=self.brings,
         )
         await node.__aenter__()
         if self._off.is_set():

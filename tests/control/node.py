@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
+from kos_edge.bootstrap.sequence import Chronicle, Outcome, Sequence, Step, begin
+from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
 from kos_edge.control.reports import (
     CarriedPart,
     CarriedReport,
@@ -31,6 +33,7 @@ from kos_edge.control.reports import (
     StopReport,
 )
 from kos_edge.errors import Invalid, Refused, Unavailable
+from kos_edge.node.bootstrap_operations import report
 from kos_edge.node.config import Config
 from kos_edge.node.vault_operations import NodeVaultOperations
 from kos_edge.node.vaulting import NodeVault
@@ -40,6 +43,22 @@ PUBLIC = "cd" * 32
 MESH = "ef" * 32
 AT = "2026-01-31T12:00:00.000Z"
 LATER = "2026-01-31T13:00:00.000Z"
+
+
+def _started() -> Chronicle:
+    """A start in which one step has something to say."""
+    begun = begin(Chronicle(), version="0.1.0", settings=b"", boot="", at=1_769_860_800)
+    sequence = Sequence(begun)
+    for step in Step:
+        sequence.begin(step, 0.0)
+        if step is Step.INTEGRITY:
+            sequence.finish(step, 0.1, Outcome.DEGRADED, "changed: bin/kos-edge", "install it anew")
+        else:
+            sequence.finish(step, 0.1, Outcome.DONE, "well")
+    return sequence.chronicle
+
+
+CHRONICLE = _started()
 
 
 class SmallNode(NodeVaultOperations):
@@ -126,6 +145,7 @@ class SmallNode(NodeVaultOperations):
             "round_trip_s": 0.0042,
             "last_seen_at": AT,
             "found_by": "mdns",
+            "registration": None,
             "expires_at": None,
             "state": None,
             "reason": None,
@@ -332,6 +352,17 @@ class SmallNode(NodeVaultOperations):
         self.asked.append(("export", {"topic": topic, "since": since, "until": until}))
         for message in self.journal:
             yield message
+
+    async def bootstrap_status(self) -> BootstrapReport:
+        return report(CHRONICLE, running=True)
+
+    async def bootstrap(
+        self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
+    ) -> AgainReport:
+        if not force:
+            raise Refused("it is in default mode, and nothing is amiss", hint="--force does it anyway")
+        self.asked.append(("bootstrap", {"mode": mode, "checks": checks, "who": who}))
+        return {"node": who or "shed", "said": f"{who or 'shed'} begins again in {mode} mode"}
 
     async def stop(self) -> StopReport:
         raise Unavailable("the daemon is busy")

@@ -54,11 +54,11 @@ def says(done: Done, code: int, *names: str) -> str:
     return rest[0]
 
 
-COPIES = ("kos.db-", "kos.db.reserve", "kos.meta", "node.key.copy", "config.toml.good")
+COPIES = ("kos.db-", "kos.db.reserve", "kos.meta", "node.key.copy", "config.toml.good", "bootstrap")
 
 
 def content(state: Path) -> dict[str, object]:
-    """All that a state directory holds, but for which process has held its lock, and for copies of the rest."""
+    """All that a state directory holds, but for who held its lock, the chronicle of starts, and copies."""
     if not state.is_dir():
         return {"": state.read_bytes() if state.exists() else None}
     found: dict[str, object] = {}
