@@ -118,7 +118,7 @@ class Ordering:
 
     async def give(self, kid: bytes, order: Order) -> str:
         """Order another node to bootstrap again; what it says. Raises Refused, Unavailable."""
-        node, trust = self._node, self._node.trust
+        trust = self._node.trust
         own = trust.membership
         if own is None or trust.mesh is None or not may_order(own):
             raise Refused("only a hub that issues, or an operator, may order this", hint="do it on the hub")
