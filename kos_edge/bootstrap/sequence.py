@@ -60,6 +60,11 @@ class Outcome(Enum):
         """Whether nobody has to look at it."""
         return self in (Outcome.DONE, Outcome.SKIPPED, Outcome.WAITING)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it will come out by itself."""
+        return self is Outcome.WAITING
+
 
 class Mode(Enum):
     """How much is started. `RECOVERY`: no agents, and the queue still drains. `MINIMAL`: no network."""

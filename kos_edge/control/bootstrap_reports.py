@@ -25,6 +25,15 @@ class StepReport(TypedDict):
     mend: str | None
 
 
+class BootstrapSummary(TypedDict):
+    """The daemon's start at a glance: outcomes by step; `reason` says why the mode is not what was asked for."""
+
+    mode: str
+    reason: str | None
+    failures: int
+    steps: dict[str, str]
+
+
 class AttemptReport(TypedDict):
     """An earlier start, and how it ended."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from kos_edge.control.bootstrap_reports import RegistrationReport
+from kos_edge.control.bootstrap_reports import BootstrapSummary, RegistrationReport
 
 Json = Any
 """A value as JSON has it: None, bool, int, float, str, list or dict with string keys."""
@@ -210,11 +210,9 @@ class HealthReport(TypedDict):
 
 
 class PeerReport(TypedDict):
-    """A node that this one knows. `connected` is a live session; `round_trip_s` its measured time.
+    """A node that this one knows, at a hub with what it has registered. `connected` is a live session.
 
-    What a hub hears of a member's heart: `state` is ``ok``, ``late`` (a beat is missing), ``silent`` (three are),
-    ``warning`` or ``unknown``, with the `reason`; null at other nodes.
-    `registration` is there on a hub, once the node has registered.
+    At a hub `state` is ``ok``, ``late`` (a heartbeat is missing), ``silent`` (three are), ``warning`` or ``unknown``.
     """
 
     kid: str
@@ -259,10 +257,7 @@ class TrafficReport(TypedDict):
 
 
 class StatusReport(TypedDict):
-    """One node at a glance. What only a daemon knows is null when there is none (`running` false).
-
-    `health` is degraded while the disk fails, is full, or has cost something: a warning says what.
-    """
+    """One node at a glance, `health` by its own disk, files and start. Null is what only a daemon knows."""
 
     state: str
     version: str
@@ -285,6 +280,7 @@ class StatusReport(TypedDict):
     journal: JournalReport
     agents: list[AgentReport]
     traffic: TrafficReport
+    bootstrap: BootstrapSummary | None
     health: Literal["good", "degraded"]
     warnings: list[str]
 

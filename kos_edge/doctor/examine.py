@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kos_edge.doctor import home, life, machine, network
+from kos_edge.doctor import home, life, machine, network, start
 from kos_edge.doctor.finding import Finding, bad
 from kos_edge.doctor.patient import Patient
 
@@ -15,6 +15,8 @@ CHECKS: dict[str, Check] = {
     "key": home.key,
     "configuration": home.configuration,
     "vault": home.vault,
+    "installed files": start.installed,
+    "bootstrap": start.bootstrap,
     "clock": machine.clock,
     "disk": machine.disk,
     "card": machine.card,
@@ -28,6 +30,7 @@ CHECKS: dict[str, Check] = {
     "interfaces": network.interfaces,
     "multicast": network.multicast,
     "mdns": network.responders,
+    "names": network.names,
     "peers": network.peers,
 }
 

@@ -12,7 +12,7 @@ from kos_edge.discovery.interfaces import LOOPBACK, VIRTUAL, Interface, chosen, 
 from kos_edge.doctor.finding import Finding, bad, good, warning
 from kos_edge.doctor.patient import Patient
 from kos_edge.errors import KosError
-from kos_edge.node.addresses import parse_listen
+from kos_edge.node.addresses import parse_listen, parse_peer
 
 MDNS_PORT = 5353
 MDNS_GROUP = "224.0.0.251"
@@ -146,6 +146,20 @@ def peers(patient: Patient) -> Iterator[Finding]:
             yield bad(
                 "peers", f"the hub {name} is not connected", "start it; or give its address with --peer"
             )
+
+
+def names(patient: Patient) -> Iterator[Finding]:
+    """Peers that are given by name have an address; a resolver takes some seconds where nobody answers it."""
+    hosts = {parse_peer(text)[0] for text in patient.settings.network.peers}
+    for host in sorted(hosts):
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        except OSError as error:
+            mend = "look at /etc/resolv.conf, or give the address in [network] peers"
+            yield bad("names", f"no address is known for {host}: {error.strerror or error}", mend)
+        else:
+            if found[0][4][0] != host:
+                yield good("names", f"{host} is at {found[0][4][0]}")
 
 
 def _taken(text: str) -> str | None:

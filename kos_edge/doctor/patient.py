@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kos_edge.control.client import Client
@@ -12,12 +12,14 @@ from kos_edge.control.reports import CardReport, PeerReport, StatusReport
 from kos_edge.errors import KosError
 from kos_edge.node.config import Config
 from kos_edge.node.config_sources import load_config
+from kos_edge.node.installed import installation
 from kos_edge.node.statedir import StateDir
 
 
 @dataclass(slots=True)
 class Patient:
-    """`root` is where /proc, /sys, /etc, /run and /dev of the machine are. `wall` is seconds since 1970.
+    """`root` is where /proc, /sys, /etc, /run and /dev of the machine are. `wall` is seconds since 1970,
+    `installation` the tree that the program runs from.
 
     `status`, `peers` and `card` are the daemon's, None and empty where none answers; `unreachable` says why.
     """
@@ -25,6 +27,7 @@ class Patient:
     state: Path
     root: Path = Path("/")
     wall: Callable[[], float] = time.time
+    installation: Path = field(default_factory=installation)
     config: Config | None = None
     status: StatusReport | None = None
     peers: tuple[PeerReport, ...] = ()

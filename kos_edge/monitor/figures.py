@@ -63,10 +63,22 @@ def _node(status: StatusReport, extra: Extra) -> list[Family]:
     healthy = Family(
         "kos_edge_healthy", "gauge", "1, or 0 while the disk fails, is full or has cost something."
     )
+    step = Family(
+        "kos_edge_bootstrap_step", "gauge", "1 for the outcome of each step of this start, by its word."
+    )
+    safe = Family(
+        "kos_edge_safe_mode", "gauge", "1 where this start does without agents that were asked for, else 0."
+    )
+    if (bootstrap := status["bootstrap"]) is not None:
+        for name, outcome in bootstrap["steps"].items():
+            step.add(1, step=name, outcome=outcome)
+        safe.add(float(bootstrap["reason"] is not None))
     member = Family("kos_edge_member", "gauge", "1 for the state of this node's membership, by its word.")
     return [
         info,
         healthy.add(float(status["health"] == "good")),
+        step,
+        safe,
         member.add(1, state=status["membership"]),
         Family("kos_edge_warnings", "gauge", "Warnings that kos-edge status shows.").add(
             len(status["warnings"])

@@ -11,6 +11,7 @@ from kos_edge.control.bootstrap_reports import (
     AgainReport,
     AttemptReport,
     BootstrapReport,
+    BootstrapSummary,
     OrderReport,
     StepReport,
 )
@@ -33,6 +34,19 @@ class NodeBootstrapOperations:
         """The latest start, step by step."""
         startup = self._node.startup
         return report(startup.chronicle, running=startup.sequence is not None)
+
+    def bootstrap_summary(self) -> BootstrapSummary | None:
+        """The same at a glance; None where nothing is under way."""
+        sequence = self._node.startup.sequence
+        if sequence is None:
+            return None
+        attempt = sequence.attempt
+        return BootstrapSummary(
+            mode=attempt.mode.value,
+            reason=attempt.reason or None,
+            failures=sequence.chronicle.failures,
+            steps={step.text: _step(attempt, step)["outcome"] for step in Step},
+        )
 
     async def bootstrap(
         self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None

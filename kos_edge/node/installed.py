@@ -30,8 +30,10 @@ from kos_edge.bootstrap.manifest import (
 from kos_edge.bootstrap.manifest import seal as seal_entries
 from kos_edge.errors import Invalid, Unavailable
 from kos_edge.klp.identity import KeyPair
+from kos_edge.node.config import Config
 
 MANIFEST_NAME = "kos-edge.manifest"
+OURS = "this machine's administrator"
 _CHUNK = 1 << 18
 
 
@@ -103,6 +105,12 @@ def walk(root: Path, sealed: Manifest | None = None) -> tuple[list[Entry], list[
         skip = sealed is not None and (known is None or known.size != found.st_size)
         entries.append(_entry(path, name, found, skip=skip))
     return entries, loose
+
+
+def anchors(config: Config, own: bytes | None) -> dict[bytes, str]:
+    """Whose manifests count, and what they are called: the keys in the configuration, and this node's `own`."""
+    found = {bytes.fromhex(text): f"the key {text[:8]}" for text in config.security.trust_anchors}
+    return found if own is None else {own: OURS} | found
 
 
 def installation() -> Path:

@@ -89,6 +89,7 @@ class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOper
             journal=await reporting.journal(node),
             agents=reporting.agents(node),
             traffic=reporting.traffic(node),
+            bootstrap=self.bootstrap_summary(),
             health="degraded" if reporting.troubles(node) else "good",
             warnings=reporting.warnings(node),
         )

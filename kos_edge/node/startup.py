@@ -31,7 +31,7 @@ from kos_edge.bootstrap.sequence import (
 )
 from kos_edge.discovery.interfaces import chosen, present
 from kos_edge.errors import KosError
-from kos_edge.node.installed import NotSealed, examine
+from kos_edge.node.installed import OURS, NotSealed, anchors, examine
 from kos_edge.node.keyfile import find_key
 from kos_edge.node.registering import Registering
 from kos_edge.node.starts import ChronicleFile, Start
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 LOOK_S = 5.0
 """How often what waits (a network, a hub) is looked at, until it has come out."""
 NO_QUOTE = "attestation skipped: no TPM quote yet"
-OURS = "this machine's administrator"
 
 OnReady = Callable[[], Awaitable[None]]
 
@@ -234,14 +233,13 @@ class Startup:
         self._update(Step.INTEGRITY, mark.outcome, mark.said, mark.mend)
 
     async def _examine(self, root: Path) -> Report:
-        anchors = {
-            bytes.fromhex(text): f"the key {text[:8]}" for text in self._node.config.security.trust_anchors
-        }
+        own = None
         with contextlib.suppress(KosError):  # of a key that cannot be read the step identity says why
-            anchors.setdefault(find_key(self._node.state.key_file).value.public, OURS)
+            own = find_key(self._node.state.key_file).value.public
+        trusted = anchors(self._node.config, own)
         pool = ThreadPoolExecutor(1, "kos-edge: installed files")
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, examine, root, anchors)
+            return await asyncio.get_running_loop().run_in_executor(pool, examine, root, trusted)
         finally:
             pool.shutdown(wait=False)
 

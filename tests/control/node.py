@@ -129,6 +129,7 @@ class SmallNode(NodeVaultOperations):
                 "p99_s": 0.4,
                 "latency_buckets": [0, 10],
             },
+            "bootstrap": {"mode": "default", "reason": None, "failures": 0, "steps": {"services": "done"}},
             "health": "good",
             "warnings": ["the recovery file is still on this machine"],
         }

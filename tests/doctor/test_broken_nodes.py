@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from kos_edge.bootstrap.sequence import Chronicle, Sequence, Step, begin
 from kos_edge.doctor.examine import CHECKS, examine
 from kos_edge.doctor.finding import Finding
 from kos_edge.doctor.patient import Patient
 from kos_edge.errors import Refused
 from kos_edge.klp.identity import KeyPair
-from kos_edge.node.keyfile import write_key
+from kos_edge.node.installed import seal
+from kos_edge.node.keyfile import find_key, write_key
+from kos_edge.node.starts import ChronicleFile, boot_id
 from kos_edge.node.uptime import FLOOR_S
 from kos_edge.node.vaulting import NodeVault
 from tests.control.node import AT, KID, SmallNode
@@ -120,6 +123,28 @@ def _avahi(patient: Patient) -> None:
     machine_file(patient, "etc/avahi/avahi-daemon.conf", "[server]\ndisallow-other-stacks = yes\n")
 
 
+def _no_such_host(patient: Patient) -> None:
+    file = patient.state / "config.toml"
+    file.write_text(file.read_text() + 'peers = ["nobody.invalid:5683"]\n')
+
+
+def _changed_program(patient: Patient) -> None:
+    tree = patient.state.parent / "release"
+    tree.mkdir()
+    (tree / "kos-edge").write_text("#!")
+    key = find_key(patient.state / "node.key").value
+    (tree / "kos-edge.manifest").write_bytes(seal(tree, "1.0", key))
+    patient.installation = tree
+    assert [f.mark for f in look(patient, "installed files")] == ["good"]
+    (tree / "kos-edge").write_text("#!/bin/evil")
+
+
+def _died_at_its_start(patient: Patient) -> None:
+    begun = begin(Chronicle(), version="1.0", settings=b"", boot=boot_id(), at=0)
+    sequence = Sequence(begun, ChronicleFile(patient.state).write)
+    sequence.begin(Step.INTEGRITY, 0.0)
+
+
 @pytest.mark.parametrize(
     ("harm", "check", "said", "mend"),
     [
@@ -135,6 +160,9 @@ def _avahi(patient: Patient) -> None:
         (_no_vault_key, "vault", "vault.key is missing", "copy"),
         (_no_interface, "interfaces", "eth77", "ip address"),
         (_avahi, "mdns", "Avahi", "disallow-other-stacks=no"),
+        (_no_such_host, "names", "nobody.invalid", "/etc/resolv.conf"),
+        (_changed_program, "installed files", "changed: kos-edge", "kos-edge install"),
+        (_died_at_its_start, "bootstrap", "died in the step integrity", "bootstrap status"),
     ],
 )
 def test_a_fault_is_named_with_its_mend(
