@@ -12,45 +12,56 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from benchmarks.device import FIELDS, reading
 from benchmarks.processes import written
 from benchmarks.row import Run
-from kos_edge.klp import cbor, identity, merkle, readings, senml
+from kos_edge.klp import identity, merkle, readings, senml
 from kos_edge.klp.body import Data
 from kos_edge.klp.identity import KeyPair
-from kos_edge.klp.pack import Class, Message, prepare
+from kos_edge.klp.pack import Class, Message, Packer, Stream, prepare, prepare_all
 from kos_edge.store.outbox import Stamp
 from kos_edge.store.store import Store
 
-PACK = 17  # readings in a pack of 1,000 bytes
+OFFSET_MS = 100  # of a reading from the first of its pack, which is within the linger
 GROUP = 64  # packs that share a sync at full rate: one shipment over TCP
 BLOCK = 256  # readings in one job of the writer
 
 
 def ceiling(run: Run) -> float:
     """Readings a second if the slower side did nothing but encode, hash, sign or verify, and commit."""
-    values = [reading(number) for number in range(PACK)]
-    bodies = [cbor.encode(senml.records(each, fields=FIELDS)) for each in values]
+    values = [reading(number) for number in range(BLOCK)]
+    slots = _slots(values)
+    count = len(slots)
     key = KeyPair.from_seed(bytes(32))
     signed = bytes(150)
     signature = key.sign(signed)
 
     def encode() -> None:
-        readings.encode(values, None, FIELDS)
+        readings.encode(values[:count], None, FIELDS)
 
     def hash_all() -> None:
-        merkle.root([merkle.leaf(body) for body in bodies])
+        merkle.root([merkle.leaf(slot) for slot in slots])
 
     encoding, hashing = _seconds(encode), _seconds(hash_all)
     signing = _seconds(lambda: key.sign(signed))
     verifying = _seconds(lambda: identity.verify(key.public, signature, signed))
-    commit = _commit(run)
+    commit = _commit(run, count)
     sender, receiver = encoding + hashing + signing + commit, hashing + verifying + commit
     run.notes.update(
-        encode_us=encoding / PACK * 1e6,
-        hash_us=hashing / PACK * 1e6,
-        sign_us=signing / PACK * 1e6,
-        verify_us=verifying / PACK * 1e6,
-        commit_us=commit / PACK * 1e6,
+        pack=count,
+        encode_us=encoding / count * 1e6,
+        hash_us=hashing / count * 1e6,
+        sign_us=signing / count * 1e6,
+        verify_us=verifying / count * 1e6,
+        commit_us=commit / count * 1e6,
     )
-    return PACK / max(sender, receiver)
+    return count / max(sender, receiver)
+
+
+def _slots(values: list[dict[str, float]]) -> list[bytes]:
+    """The messages of the first pack of these readings: as many as fit a datagram."""
+    block = readings.encode(values, None, FIELDS)
+    assert block is not None
+    [ready] = prepare_all("bench.air", block, [OFFSET_MS] * len(values))
+    packer = Packer(Stream(bytes(16), "hub", Class(), 1), 2)
+    return [ready.head(0) + tail for tail in ready.tails[: packer.take(ready)]]
 
 
 def appends(run: Run) -> float:
@@ -99,14 +110,14 @@ def edhoc(run: Run) -> float:
     return 1 / _seconds(one)
 
 
-def _commit(run: Run) -> float:
+def _commit(run: Run, count: int) -> float:
     """Seconds for one pack in a table without an index, synced in groups."""
     with closing(Store(run.folder / "ceiling.db")) as store:
         raw = bytes(1_000)
 
         def job() -> None:
             for number in range(GROUP):
-                store.packs.add(1, number, PACK, raw, at=0, age=None, ttl=None)
+                store.packs.add(1, number, count, raw, at=0, age=None, ttl=None)
 
         return _seconds(lambda: store.database.transact([job]), 40) / GROUP
 

@@ -7,12 +7,15 @@ gets large commits and a slow one gets its linger.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
+
+_NOTHING: Mapping[Hashable, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -20,6 +23,7 @@ class _Batch(Generic[Item]):
     due: float
     size: int = 0
     items: list[Item] = field(default_factory=list)
+    shared: set[Hashable] = field(default_factory=set)
 
 
 class Linger(Generic[Key, Item]):
@@ -29,14 +33,29 @@ class Linger(Generic[Key, Item]):
         self._full = full
         self._batches: dict[Key, _Batch[Item]] = {}
 
-    def add(self, key: Key, item: Item, size: int, linger: float, now: float) -> None:
-        """Put `item` of `size` bytes into the batch of `key`; it may wait `linger` seconds at most."""
+    def add(
+        self,
+        key: Key,
+        item: Item,
+        size: int,
+        linger: float,
+        now: float,
+        shared: Mapping[Hashable, int] = _NOTHING,
+    ) -> None:
+        """Put `item` of `size` bytes into the batch of `key`; it may wait `linger` seconds at most.
+
+        `shared` are the bytes of what a pack has once, however many of its items need it, such as a topic.
+        """
         batch = self._batches.get(key)
         if batch is None:
             batch = self._batches[key] = _Batch(now + linger)
         batch.due = min(batch.due, now + linger)
         batch.items.append(item)
         batch.size += size
+        for what, more in shared.items():
+            if what not in batch.shared:
+                batch.shared.add(what)
+                batch.size += more
         if batch.size + size > self._full:  # one more of these would begin another pack, for itself alone
             batch.due = now
 

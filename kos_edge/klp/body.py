@@ -19,9 +19,6 @@ __all__ = [
     "from_json", "from_wire", "reading", "to_json",
 ]  # fmt: skip
 
-READING = b"\xa2\x01\x18\x70\x02"
-"""{1: 112, 2: — a map of schema and content, up to where SenML records begin."""
-
 ANSWER_SCHEMA = "kos.answer"
 """The schema of data that answers an intent: {"status": "accepted" | "progress" | "done", "value": any}."""
 
@@ -54,12 +51,9 @@ class Data:
         """The map on the wire."""
         return {2: self.content} | compact({1: self.schema, 3: self.version, 4: self.checksum})
 
-    def encoded(self) -> bytes | None:
-        """The encoding of that map for a reading of numbers, which is valid as it is; None for everything else."""
-        if self.schema != senml.CONTENT_FORMAT or self.version is not None or self.checksum is not None:
-            return None
-        records = senml.encode(self.content)
-        return None if records is None else READING + records
+    def is_reading(self) -> bool:
+        """Whether this is SenML and nothing more is said of it."""
+        return self.schema == senml.CONTENT_FORMAT and self.version is None and self.checksum is None
 
     @classmethod
     def from_wire(cls, wire: Any) -> Self:

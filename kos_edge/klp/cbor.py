@@ -94,19 +94,23 @@ def encode_float(value: float) -> bytes:
     """The shortest of the three widths that gives the same number back; NaN has one encoding."""
     if value != value:
         return _NAN
+    double = _DOUBLE.pack(value)
+    if (
+        double[7] or double[6] or double[5] or double[4] & 31
+    ):  # a single has the last 29 bits of a double clear
+        return b"\xfb" + double
+    try:
+        if not (double[4] or double[3] or double[2] & 3):  # a half the last 42
+            half = _HALF.pack(value)
+            if _HALF.unpack(half)[0] == value:
+                return b"\xf9" + half
+    except OverflowError:
+        pass
     try:
         single = _SINGLE.pack(value)
     except OverflowError:
-        return b"\xfb" + _DOUBLE.pack(value)
-    if _SINGLE.unpack(single)[0] != value:
-        return b"\xfb" + _DOUBLE.pack(value)
-    try:
-        half = _HALF.pack(value)
-    except OverflowError:
-        return b"\xfa" + single
-    if _HALF.unpack(half)[0] != value:
-        return b"\xfa" + single
-    return b"\xf9" + half
+        return b"\xfb" + double
+    return b"\xfa" + single if _SINGLE.unpack(single)[0] == value else b"\xfb" + double
 
 
 def byte_string(data: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The signed header of a pack: one payload for all of its messages.
 
     header = [ version, source, audience, class, epoch, first_seq, prev,
-               mono_ms, wall_ms, uncertainty_ms, topics ]
+               mono_ms, wall_ms, uncertainty_ms, table ]
 
 Every part is checked when a header is made, so that one that is wrong is neither signed nor accepted.
 """
@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from kos_edge.errors import Invalid
-from kos_edge.klp import cbor, topic
+from kos_edge.klp import cbor
 from kos_edge.klp.fields import MAX_MS
 from kos_edge.klp.jsonform import MAX_WALL_MS
 from kos_edge.klp.stream import MAX_EPOCH, MAX_SEQ, Stream, audience_to_wire, stream_from_wire
+from kos_edge.klp.table import Table, check_table, encode_entry, table_from_wire
 
 VERSION = 1
 CHAIN_BYTES = 16
 MAX_COUNT = 256
 """Messages in one pack at most: what bounds the work before its signature is checked."""
+
+MAX_ITEMS = 1_024
+"""CBOR items of a header at most: what bounds the work on its forms before its signature is checked."""
 
 _MAX_HEADER = 65_536
 
@@ -53,7 +57,7 @@ class Header:
     mono_ms: int
     wall_ms: int | None
     uncertainty_ms: int | None
-    topics: tuple[str, ...]
+    table: Table
 
     def __post_init__(self) -> None:
         if not 1 <= self.first <= MAX_SEQ:
@@ -67,42 +71,44 @@ class Header:
             _is_within(self.wall_ms, MAX_WALL_MS) and _is_within(self.uncertainty_ms, MAX_MS)
         ):
             raise Invalid("the wall time of a pack is from 1970 to 9999, its uncertainty below 2^53 ms")
-        _check_table(self.topics)
+        check_table(self.table, MAX_COUNT)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topic of each entry of the table; one that has several entries is there as often."""
+        return tuple([entry.topic for entry in self.table])
 
     def encode(self) -> bytes:
         """The payload that is signed."""
         stream = self.stream
-        return cbor.encode(
-            [
-                VERSION,
-                stream.source,
-                audience_to_wire(stream.audience),
-                stream.cls.code,
-                stream.epoch,
-                self.first,
-                link_to_wire(self.prev),
-                self.mono_ms,
-                self.wall_ms,
-                self.uncertainty_ms,
-                self.topics,
-            ]
+        parts = cbor.encode_sequence(
+            VERSION,
+            stream.source,
+            audience_to_wire(stream.audience),
+            stream.cls.code,
+            stream.epoch,
+            self.first,
+            link_to_wire(self.prev),
+            self.mono_ms,
+            self.wall_ms,
+            self.uncertainty_ms,
         )
+        return b"\x8b" + parts + cbor.array(map(encode_entry, self.table))
 
     @classmethod
     def decode(cls, payload: bytes) -> Header:
         """The header in a signed payload; Invalid unless every part is in its range."""
-        parts = cbor.decode(payload, limit=_MAX_HEADER)
+        parts = cbor.decode(payload, limit=_MAX_HEADER, items=MAX_ITEMS)
         if type(parts) is not list or not parts or parts[0] is True or parts[0] != VERSION:
             raise Invalid("not a pack of version 1")
         if len(parts) != 11:
             raise Invalid("the header of a pack is an array of eleven")
-        _, source, audience, code, epoch, first, prev, mono_ms, wall_ms, uncertainty_ms, topics = parts
+        _, source, audience, code, epoch, first, prev, mono_ms, wall_ms, uncertainty_ms, table = parts
         if type(source) is not bytes or type(epoch) is not int or type(first) is not int:
             raise Invalid("the header of a pack names its source by 16 bytes, epoch and sequence by integers")
-        if type(topics) is not list or any(type(name) is not str for name in topics):
-            raise Invalid("the topic table of a pack is a list of texts")
         stream = stream_from_wire(source, audience, code, epoch)
-        return cls(stream, first, link_from_wire(prev), mono_ms, wall_ms, uncertainty_ms, tuple(topics))
+        link, entries = link_from_wire(prev), table_from_wire(table)
+        return cls(stream, first, link, mono_ms, wall_ms, uncertainty_ms, entries)
 
 
 def check_link(stream: Stream, first: int, prev: Link) -> None:
@@ -137,13 +143,6 @@ def link_from_wire(wire: Any) -> Link:
     if type(epoch) is not int or type(seq) is not int or type(chain_hash) is not bytes:
         raise Invalid("what comes before an epoch is epoch, sequence and 16 bytes")
     return Boundary(epoch, seq, chain_hash)
-
-
-def _check_table(topics: tuple[str, ...]) -> None:
-    if not 1 <= len(topics) <= MAX_COUNT or len(set(topics)) != len(topics):
-        raise Invalid("the topic table of a pack has each of its topics once, and at least one")
-    for name in topics:
-        topic.check_topic(name)
 
 
 def _is_within(value: Any, most: int) -> bool:

@@ -34,12 +34,13 @@ from kos_edge.klp.packer import MESSAGE_ROOM, UDP_BUDGET, Packer, message_size, 
 from kos_edge.klp.plain import unsure
 from kos_edge.klp.shown import Shown, peek_shown, unseal_shown
 from kos_edge.klp.stream import MAX_SEQ, Class, Position, Priority, Stream
+from kos_edge.klp.table import Entry, Form
 
 __all__ = [
-    "MAX_COUNT", "MAX_MESSAGE", "MAX_PACK", "MESSAGE_ROOM", "UDP_BUDGET", "Boundary", "Class", "Header", "Link",
-    "Malformed", "Message", "Pack", "Packer", "Position", "Prepared", "Priority", "Reason", "Removed",
-    "Shown", "Stream", "chain_hash", "encode_message", "message_size", "packed", "peek", "peek_shown",
-    "prepare", "prepare_all", "remove", "seal", "sealed", "show", "unseal", "unseal_shown",
+    "MAX_COUNT", "MAX_MESSAGE", "MAX_PACK", "MESSAGE_ROOM", "UDP_BUDGET", "Boundary", "Class", "Entry",
+    "Form", "Header", "Link", "Malformed", "Message", "Pack", "Packer", "Position", "Prepared",
+    "Priority", "Reason", "Removed", "Shown", "Stream", "chain_hash", "encode_message", "message_size", "packed",
+    "peek", "peek_shown", "prepare", "prepare_all", "remove", "seal", "sealed", "show", "unseal", "unseal_shown",
 ]  # fmt: skip
 
 Slot = bytes | Removed
@@ -91,10 +92,10 @@ class Pack:
 
     @cached_property
     def _items(self) -> tuple[Message | Removed | Malformed, ...]:
-        topics = self.header.topics
+        table = self.header.table
         numbered = enumerate(self.slots, start=self.first)
         return tuple(
-            [slot if isinstance(slot, Removed) else read_slot(seq, slot, topics) for seq, slot in numbered]
+            [slot if isinstance(slot, Removed) else read_slot(seq, slot, table) for seq, slot in numbered]
         )
 
     @cached_property
@@ -103,11 +104,11 @@ class Pack:
 
         Most are: what a receiver has to know of them needs no decoding.
         """
-        topics, first = self.header.topics, self.first
+        table, first = self.header.table, self.first
         found: list[tuple[int, Message | Removed | Malformed]] = []
-        for index in unsure(self.slots, len(topics)):
+        for index in unsure(self.slots, table):
             slot, seq = self.slots[index], first + index
-            found.append((seq, slot if isinstance(slot, Removed) else read_slot(seq, slot, topics)))
+            found.append((seq, slot if isinstance(slot, Removed) else read_slot(seq, slot, table)))
         return tuple(found)
 
     def messages(self) -> Iterator[tuple[int, Message | Removed | Malformed]]:
@@ -120,7 +121,7 @@ class Pack:
     def message(self, seq: int) -> Message | Removed | Malformed:
         """The one of this sequence number; Invalid if it is not in the pack."""
         slot = self.slots[self._index(seq)]
-        return slot if isinstance(slot, Removed) else read_slot(seq, slot, self.header.topics)
+        return slot if isinstance(slot, Removed) else read_slot(seq, slot, self.header.table)
 
     def position(self, seq: int) -> Position:
         """The position of one of the sequence numbers; its text is the message id."""
@@ -170,7 +171,7 @@ def peek(data: bytes) -> Pack:
     slots = tuple([slot if type(slot) is bytes else _removed(slot) for slot in value[1]])
     if header.first + len(slots) - 1 > MAX_SEQ:
         raise Invalid("a sequence number is from 1 to 2^63 - 1")
-    _check_use(slots, len(header.topics))
+    _check_use(slots, len(header.table))
     return Pack(header, slots, signed, bytes(data))
 
 
@@ -207,7 +208,7 @@ def _removed(slot: Any) -> Removed:
 
 
 def _check_use(slots: tuple[Slot, ...], size: int) -> None:
-    """Invalid unless the messages use the topics of the table in its order, each of them.
+    """Invalid unless the messages use the entries of the table in its order, each of them.
 
     What was taken out, or is no message, may have used any.
     """
@@ -221,7 +222,7 @@ def _check_use(slots: tuple[Slot, ...], size: int) -> None:
                 raise Invalid("the topic table of a pack is not in the order of first use")
             used = index + 1
     if used != size and is_sure:
-        raise Invalid("the topic table of a pack has a topic that no message uses")
+        raise Invalid("the topic table of a pack has an entry that no message uses")
 
 
 def _encode_slot(slot: Slot) -> bytes:

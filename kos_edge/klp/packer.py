@@ -9,15 +9,19 @@ from itertools import islice
 from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, cose, envelope, identity, merkle
 from kos_edge.klp.fields import MAX_MS
-from kos_edge.klp.header import CHAIN_BYTES, MAX_COUNT, VERSION, Header, Link
-from kos_edge.klp.message import MAX_MESSAGE, Message, Prepared, encode_message, prepare
+from kos_edge.klp.header import CHAIN_BYTES, MAX_COUNT, MAX_ITEMS, VERSION, Header, Link
+from kos_edge.klp.message import MAX_MESSAGE, Message, Prepared, prepare
 from kos_edge.klp.stream import MAX_EPOCH, MAX_SEQ, Stream, audience_to_wire
+from kos_edge.klp.table import Entry, encode_entry, items_of
 
 UDP_BUDGET = 1_000
 """Bytes of a pack that fits one datagram inside OSCORE; a single message may be larger."""
 
-MESSAGE_ROOM = 820
-"""Bytes of messages that such a pack holds: what is left beside signature, header and one topic of ten letters."""
+MESSAGE_ROOM = 830
+"""Bytes of messages that such a pack holds, with their topics and forms: what is left beside signature and header."""
+
+_HEADER_ITEMS = 20
+"""Data items of a header besides its table at most."""
 
 _FRAME = 86
 """Bytes of a pack besides header, slots and topics at most: COSE_Sign1 with signature, heads of arrays."""
@@ -30,7 +34,8 @@ class Packer:
         self.stream = stream
         self.first = first
         self._budget = budget
-        self._topics: dict[str, int] = {}
+        self._entries: dict[Entry, int] = {}
+        self._items = _HEADER_ITEMS
         self._slots: list[bytes] = []
         self._size = _FRAME + _header_size(stream, first)
         self.chain_hash = b""
@@ -61,11 +66,14 @@ class Packer:
 
         0, and nothing has changed, if none fits. The first of a pack is always taken, as in `add`.
         """
-        index = self._topics.get(ready.topic, len(self._topics))
-        is_new = index == len(self._topics)
+        index = self._entries.get(ready.entry, len(self._entries))
+        is_new = index == len(self._entries)
         head, slots, size = ready.head(index), self._slots, self._size
         before = len(slots)
-        new = _string_size(len(ready.topic)) if is_new else 0
+        new = len(encode_entry(ready.entry)) if is_new else 0
+        items = self._items + items_of(ready.entry) if is_new else self._items
+        if items > MAX_ITEMS:
+            return 0
         for tail in islice(ready.tails, start, None):
             slot = head + tail
             if len(slot) > MAX_MESSAGE:
@@ -78,8 +86,8 @@ class Packer:
             new = 0
         taken = len(slots) - before
         if taken:
-            self._topics[ready.topic] = index
-            self._size = size
+            self._entries[ready.entry] = index
+            self._size, self._items = size, items
         return taken
 
     def seal(
@@ -99,7 +107,7 @@ class Packer:
             raise Invalid("a stream is signed by the key that it names as its source")
         if self.first + len(self._slots) - 1 > MAX_SEQ:
             raise Invalid("a sequence number is from 1 to 2^63 - 1")
-        header = Header(self.stream, self.first, prev, mono_ms, wall_ms, uncertainty_ms, tuple(self._topics))
+        header = Header(self.stream, self.first, prev, mono_ms, wall_ms, uncertainty_ms, tuple(self._entries))
         root = merkle.root([merkle.leaf(slot) for slot in self._slots])
         external_aad = envelope.context(mesh, len(self._slots), root)
         signed = cose.sign(header.encode(), cose.Typ.PACK, key, external_aad=external_aad)
@@ -159,8 +167,8 @@ def packed(
 
 def message_size(message: Message) -> int:
     """An upper bound in bytes of what the message adds to a pack; Invalid if it cannot be in one."""
-    slot = encode_message(message, MAX_COUNT - 1)
-    return _string_size(len(slot)) + _string_size(len(message.topic))
+    ready = prepare(message)
+    return _string_size(len(ready.slot(MAX_COUNT - 1))) + len(encode_entry(ready.entry))
 
 
 def _header_size(stream: Stream, first: int) -> int:

@@ -19,6 +19,7 @@ from kos_edge.klp.pack import Pack
 from kos_edge.klp.packer import seal
 from kos_edge.klp.shown import Shown
 from kos_edge.klp.stream import Class, Position, Priority, Stream
+from kos_edge.klp.table import Entry
 from kos_edge.klp.tombstone import Tombstone
 
 DURABILITY = {True: "durable", False: "volatile"}
@@ -201,8 +202,17 @@ def _header_to_json(header: Header, namespace: str) -> dict[str, Any]:
         "mono_ms": header.mono_ms,
         "wall": _time_to_json(header.wall_ms),
         "uncertainty_ms": header.uncertainty_ms,
-        "topics": list(header.topics),
+        "topics": [_entry_to_json(entry) for entry in header.table],
     }
+
+
+def _entry_to_json(entry: Entry) -> Any:
+    """A topic, or a topic with the names and units of its readings, by the labels of SenML in JSON."""
+    if entry.form is None:
+        return entry.topic
+    fields = [{"n": name, "u": unit} for name, unit in entry.form.fields]
+    form = [{label: said for label, said in field.items() if said is not None} for field in fields]
+    return {"topic": entry.topic, "form": form}
 
 
 def _stream_to_json(stream: Stream, namespace: str) -> dict[str, Any]:

@@ -8,27 +8,23 @@ spends on a reading.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from kos_edge.klp import cbor, senml
-from kos_edge.klp.body import READING, Data
-
-_ALONE: Any = object()  # stands for the name of a value that has none
-
-_MOST_RECORDS = 23
-_MOST_BYTES = 4_000
-"""Of one encoded reading here: what is longer is measured on the way that all payloads take."""
+from kos_edge.klp import cbor, senml, table
+from kos_edge.klp.body import Data
+from kos_edge.klp.table import Form
 
 
 class Readings(Sequence[Data]):
-    """A block of readings as encoded bodies; each is a `Data` for whoever looks at it. `encode` makes it."""
+    """A block of readings of one form, as encoded values; each is a `Data` for whoever looks at it: `encode`."""
 
-    __slots__ = ("bodies",)
+    __slots__ = ("form", "tails")
 
-    def __init__(self, bodies: list[bytes]) -> None:
-        self.bodies = bodies
-        """The encoded body of each."""
+    def __init__(self, form: Form, tails: list[bytes]) -> None:
+        self.form = form
+        self.tails = tails
+        """The encoded values of each, one behind the other."""
 
     @overload
     def __getitem__(self, index: int) -> Data: ...
@@ -38,59 +34,63 @@ class Readings(Sequence[Data]):
 
     def __getitem__(self, index: int | slice) -> Data | Readings:
         if isinstance(index, slice):
-            return Readings(self.bodies[index])
-        return Data.from_wire(cbor.decode(self.bodies[index]))
+            return Readings(self.form, self.tails[index])
+        return Data(self.form.records(cbor.decode_sequence(self.tails[index])), senml.CONTENT_FORMAT)
 
     def __iter__(self) -> Iterator[Data]:
-        return map(self.__getitem__, range(len(self.bodies)))
+        return map(self.__getitem__, range(len(self.tails)))
 
     def __len__(self) -> int:
-        return len(self.bodies)
+        return len(self.tails)
 
 
 def encode(
     values: Sequence[Any], unit: str | None = None, fields: Mapping[str, str | None] | None = None
 ) -> Readings | None:
-    """The readings of finite numbers, or of dictionaries of such by name; None where one of them is anything else.
+    """The readings of finite numbers, or of dictionaries of such with the same names in the same order.
 
-    What `body.reading` makes of each is the same. A value has no names that are not in `fields`, where there are some.
+    None where one of them is anything else. What `body.reading` makes of each is the same. A value has no names that
+    are not in `fields`, where there are some.
     """
-    heads: dict[Any, bytes] = {}
-    bodies = []
+    names = tuple(values[0]) if type(values[0]) is dict else None
+    form = _form(names, unit, fields)
+    if form is None:
+        return None
+    tails = []
+    encode_float, head = cbor.encode_float, cbor.head
+    members: Collection[Any]
     for value in values:
-        members = value if type(value) is dict else {_ALONE: value}
-        if not 0 < len(members) <= _MOST_RECORDS:
+        if names is None:
+            members = (value,)
+        elif type(value) is dict and tuple(value) == names:
+            members = value.values()
+        else:
             return None
-        parts = [READING, cbor.head(4, len(members))]
-        for name, member in members.items():
-            head = heads.get(name)
-            if head is None:
-                head = _head(name, unit, fields)
-                if head is None:
-                    return None
-                heads[name] = head
+        parts = []
+        for member in members:
             kind = type(member)
             if kind is float and math.isfinite(member):
-                parts += (head, cbor.encode_float(member))
+                parts.append(encode_float(member))
             elif kind is int and cbor.MIN_INT <= member <= cbor.MAX_INT:
-                parts += (head, cbor.head(0, member) if member >= 0 else cbor.head(1, -1 - member))
+                parts.append(head(0, member) if member >= 0 else head(1, -1 - member))
             else:
                 return None
-        body = b"".join(parts)
-        if len(body) > _MOST_BYTES:
-            return None
-        bodies.append(body)
-    return Readings(bodies)
+        tails.append(b"".join(parts))
+    return Readings(form, tails)
 
 
-def _head(name: Any, unit: str | None, fields: Mapping[str, str | None] | None) -> bytes | None:
-    """The record of a number up to where that stands; None where the name or the unit may be wrong."""
-    if name is _ALONE:
-        return senml.record_head(None, unit) if fields is None and senml.is_unit(unit) else None
-    if type(name) is not str or not senml.is_name(name):
+def _form(
+    names: tuple[Any, ...] | None, unit: str | None, fields: Mapping[str, str | None] | None
+) -> Form | None:
+    """The form of values with these names, or of such without; None where one of the names or units may be wrong."""
+    if names is None:
+        said = [(None, unit)] if fields is None else []
+    elif fields is None:
+        said = [(name, unit) for name in names]
+    elif all(type(name) is str and name in fields for name in names):
+        said = [(name, fields[name]) for name in names]
+    else:
         return None
-    if fields is not None:
-        if name not in fields:
-            return None
-        unit = fields[name]
-    return senml.record_head(name, unit) if senml.is_unit(unit) else None
+    if any(type(part) not in (str, type(None)) for field in said for part in field):
+        return None
+    return table.form_of(tuple(said)) if names is None or None not in names else None

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 from kos_edge.errors import Invalid
-from kos_edge.klp import cbor
 
 CONTENT_FORMAT = 112
 """application/senml+cbor."""
@@ -29,7 +28,6 @@ LABELS = {
 JSON_NAMES = {number: name for name, number in LABELS.items()}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._/-]{0,63}")
-_SAID = (str, type(None))
 _VALUES = (VALUE, STRING, BOOLEAN, DATA)
 _PLAIN = frozenset((NAME, UNIT, *_VALUES))
 
@@ -91,45 +89,6 @@ def units(content: Any) -> str | dict[str, str | None] | None:
 def is_name(name: Any) -> bool:
     """Whether a record may have this name."""
     return isinstance(name, str) and _is_word(name)
-
-
-def is_unit(unit: Any) -> bool:
-    """Whether a record may have this unit, or have none."""
-    return unit is None or (type(unit) is str and unit != "" and unit.isascii())
-
-
-def encode(content: Any) -> bytes | None:
-    """The encoding of records of a name, a unit and a number, put together from parts that recur; None for others.
-
-    A device says the same names and units all its life: with two records this is five times as fast as `cbor.encode`.
-    """
-    if type(content) is not list or not 0 < len(content) < 24:
-        return None
-    parts = [cbor.head(4, len(content))]
-    for record in content:
-        if type(record) is not dict or VALUE not in record:
-            return None
-        name, unit, value = record.get(NAME), record.get(UNIT), record[VALUE]
-        said = 1 + (name is not None) + (unit is not None)
-        if len(record) != said or type(name) not in _SAID or type(unit) not in _SAID:
-            return None
-        if type(value) is float:
-            parts += (record_head(name, unit), cbor.encode_float(value))
-        elif type(value) is int:
-            parts += (record_head(name, unit), cbor.encode(value))
-        else:
-            return None
-    return b"".join(parts)
-
-
-@lru_cache(maxsize=1024)
-def record_head(name: str | None, unit: str | None) -> bytes:
-    """A record up to where its value stands."""
-    said = [(label, text) for label, text in ((NAME, name), (UNIT, unit)) if text is not None]
-    parts = [cbor.head(5, len(said) + 1)]
-    for label, text in said:
-        parts += (cbor.head(0, label), cbor.encode(text))
-    return b"".join((*parts, cbor.head(0, VALUE)))
 
 
 def to_json(content: Any) -> Any:

@@ -34,7 +34,7 @@ class Shown:
 
     def message(self) -> Message | Malformed:
         """The message, or why what its source signed is none."""
-        return read_slot(self.seq, self.slot, self.header.topics)
+        return read_slot(self.seq, self.slot, self.header.table)
 
     def verify(self, public: bytes, mesh: bytes) -> None:
         """Invalid unless `public` is the source's key and signed a pack with this message at this place."""

@@ -25,6 +25,7 @@ from kos_edge.klp.pack import (
     Stream,
     prepare_all,
 )
+from kos_edge.klp.table import encode_entry
 from kos_edge.klp.topic import check_topic
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
@@ -218,6 +219,7 @@ class Publisher:
             amount.bytes,
             terms.linger_s if linger_s is None else linger_s,
             self._clock.monotonic(),
+            {message.entry: len(encode_entry(message.entry)) for message in messages},
         )
         self._wake.set()
         return future

@@ -31,6 +31,7 @@ from kos_edge.klp.jsonform import to_json as value_to_json
 from kos_edge.klp.message import decode_message
 from kos_edge.klp.pack import Message, Position
 from kos_edge.klp.pack import Reason as Removal
+from kos_edge.klp.table import Entry
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.monitor.fleet import Standing as Heartbeat
@@ -420,7 +421,7 @@ def missing(node: Node, found: Missing) -> Delivered:
 
 def message_of(letter: Dead) -> Message:
     """The message in a dead letter."""
-    return decode_message(letter.message, (letter.topic,))
+    return decode_message(letter.message, (Entry(letter.topic),))
 
 
 def audience_of(ident: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kos_edge.delivery.limits import Amount
 from kos_edge.errors import Invalid
 from kos_edge.klp.message import Prepared, decode_message, prepare
-from kos_edge.klp.pack import Class, Priority
+from kos_edge.klp.pack import Class, Entry, Priority
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.owed import Appended, Stamp
@@ -53,14 +53,14 @@ class Latest:
         rows = self._database.execute(sql.LATEST_ALL)
         for audience, code, topic, uptime, wall, uncertainty, raw, steady in rows:
             try:
-                message = prepare(decode_message(bytes(raw), (topic,)))
+                message = prepare(decode_message(bytes(raw), (Entry(topic),)))
                 key = (audience, Class.from_code(code), topic)
             except Invalid as error:
                 self.unreadable += 1
                 log.warning("the newest value of a topic cannot be read: %s", error)
                 continue
             stamp = Stamp(uptime, wall, uncertainty, steady)
-            self._kept[key] = Kept(message, stamp, len(raw), earlier=True)
+            self._kept[key] = Kept(message, stamp, message.size, earlier=True)
 
     def __iter__(self) -> Iterator[tuple[Key, Kept]]:
         return iter(self._kept.items())
@@ -78,13 +78,13 @@ class Latest:
 
     def keep(self, lane: tuple[str, Class], message: Prepared, stamp: Stamp) -> None:
         """`message` is the newest value of its topic now."""
-        raw = message.slot(0)
+        raw = message.alone()
         key = (*lane, message.topic)
         values = (lane[0], lane[1].code, message.topic, stamp.uptime_ms, stamp.wall_ms, stamp.uncertainty_ms)
         self._database.check_room()
         self._database.execute(sql.LATEST_PUT, (*values, raw, stamp.steady_ms))
         self.replaced += key in self._kept
-        self._kept[key] = Kept(message, stamp, len(raw))
+        self._kept[key] = Kept(message, stamp, message.size)
 
     def due(
         self, wanted: Callable[[str], bool], settled: Callable[[Appended], bool]

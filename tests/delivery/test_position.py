@@ -6,14 +6,14 @@ import pytest
 
 from kos_edge.delivery.position import AHEAD_LIMIT, OPEN_EPOCHS, Lane, Verdict
 from kos_edge.klp.header import Link
-from kos_edge.klp.pack import Boundary, Class, Header, Stream
+from kos_edge.klp.pack import Boundary, Class, Entry, Header, Stream
 
 HASHES = {number: bytes([number]) * 16 for number in range(64)}
 FIRST, SECOND = 1 << 32, 2 << 32
 
 
 def header(first: int, *, epoch: int = FIRST, prev: Link = None) -> Header:
-    return Header(Stream(bytes(16), "hub", Class(), epoch), first, prev, 0, None, None, ("a",))
+    return Header(Stream(bytes(16), "hub", Class(), epoch), first, prev, 0, None, None, (Entry("a"),))
 
 
 @pytest.fixture

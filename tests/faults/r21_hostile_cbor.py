@@ -16,6 +16,7 @@ from kos_edge.errors import Invalid
 from kos_edge.klp import cbor, cose
 from kos_edge.klp.message import decode_message
 from kos_edge.klp.pack import peek, peek_shown
+from kos_edge.klp.table import Entry, form_of
 from kos_edge.mesh.membership import verify_membership
 from kos_edge.mesh.policy import verify_policy
 from kos_edge.mesh.revocation import read_numbers, verify_revocation
@@ -30,13 +31,15 @@ AGAIN: Final = 7
 
 MESH: Final = bytes(32)
 
+TABLE: Final = (Entry("air.temperature"), Entry("b", form_of(((None, "Cel"),))))
+
 Decoder = Callable[[bytes], object]
 DECODERS: Final[dict[str, Decoder]] = {
     "a value": cbor.decode,
     "COSE_Sign1": cose.read_sign1,
     "a pack": peek,
     "a message shown alone": peek_shown,
-    "a message": lambda data: decode_message(data, ("air.temperature", "b")),
+    "a message": lambda data: decode_message(data, TABLE),
     "POST /klp": delivery.decode_ship,
     "its answer": delivery.decode_answer,
     "POST /sync": delivery.decode_sync,

@@ -6,11 +6,14 @@ import json
 
 from kos_edge.errors import Invalid
 from kos_edge.klp import body, cbor, cose, identity, jsonform, people, topic
-from kos_edge.klp.message import Message, decode_message, encode_message
+from kos_edge.klp.message import Message, decode_message, encode_message, prepare
 from kos_edge.klp.pack import Malformed, Position, Removed, peek, peek_shown
+from kos_edge.klp.plain import unsure
+from kos_edge.klp.table import Entry, form_of
 from kos_edge.klp.tombstone import MAX_TOMBSTONE, peek_tombstone
 
-TOPICS = ("air.temperature", "b")
+_BOTH = form_of((("t", "Cel"), ("h", None)))
+TABLE = (Entry("air.temperature"), Entry("b", form_of(((None, "Cel"),))), Entry("air.both", _BOTH))
 
 
 def fuzz_cbor(data: bytes) -> None:
@@ -71,10 +74,22 @@ def fuzz_shown(data: bytes) -> None:
 
 
 def fuzz_message(data: bytes) -> None:
-    """A message without extensions is its own one encoding, and survives JSON."""
-    message = decode_message(data, TOPICS)
-    again = encode_message(message, TOPICS.index(message.topic))
-    assert decode_message(again, TOPICS) == message or "nan" in repr(message)
+    """A message survives being written out, being put into a form again, and JSON."""
+    message = decode_message(data, TABLE)
+    alone = encode_message(message, 0)
+    assert decode_message(alone, (Entry(message.topic),)) == message or "nan" in repr(message)
+    ready = prepare(message)
+    assert decode_message(ready.slot(0), (ready.entry,)) == message or "nan" in repr(message)
+    assert ready.alone() == alone
+    index, *parts = cbor.decode(data)
+    form = TABLE[index].form
+    if form is not None and len(data) < 4_000:
+        assert ready.entry == TABLE[index]
+        assert cbor.encode(cbor.decode(ready.slot(0))[3 : 3 + len(form.fields)]) == cbor.encode(
+            parts[2 : 2 + len(form.fields)]
+        )
+    if not unsure([data], TABLE):
+        assert not any((message.ttl_s, message.category, message.correlation, message.trace))
     text = json.dumps(body.to_json(message.payload), allow_nan=False)
     back = body.from_json(message.payload.NAME, json.loads(text))
     assert cbor.encode(back.to_wire()) == cbor.encode(message.payload.to_wire())
@@ -87,7 +102,7 @@ def fuzz_draft(data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     draft = people.draft_from_json(value)
-    decode_message(encode_message(draft.message, 0), (draft.message.topic,))
+    decode_message(encode_message(draft.message, 0), (Entry(draft.message.topic),))
 
 
 def fuzz_names(data: bytes) -> None:
@@ -121,6 +136,9 @@ def _kid(text: str) -> str:
 
 
 SEEDS = [
+    bytes.fromhex("84010000f94d60"),
+    bytes.fromhex("86020007f94d601830a101183c"),
+    bytes.fromhex("840100006161"),
     b'{"topic": "a.b", "type": "data", "body": {"schema": 112, "content": [{"u": "Cel", "v": 21.5}]}}',
     b'{"topic": "a", "type": "intent", "body": {"action": "go", "params": {"n": {"$float": "nan"}}}}',
     b"000102030405060708090a0b0c0d0e0f.group:a_1.6.0000000700abcdef.42",

@@ -19,6 +19,7 @@ from kos_edge.klp.pack import (
     UDP_BUDGET,
     Boundary,
     Class,
+    Entry,
     Malformed,
     Message,
     Packer,
@@ -31,6 +32,7 @@ from kos_edge.klp.pack import (
     message_size,
     peek,
     peek_shown,
+    prepare,
     remove,
     seal,
     show,
@@ -77,8 +79,8 @@ def test_what_is_sealed_is_unsealed(
         uncertainty_ms=uncertainty_ms,
     )
     pack = unseal(data, KEY.public, MESH)
-    topics = tuple(dict.fromkeys(message.topic for message in messages))
-    assert pack.header == Header(stream, first, prev, mono_ms, wall_ms, uncertainty_ms, topics)
+    table = tuple(dict.fromkeys(prepare(message).entry for message in messages))
+    assert pack.header == Header(stream, first, prev, mono_ms, wall_ms, uncertainty_ms, table)
     assert (pack.first, pack.last, pack.count) == (first, first + len(messages) - 1, len(messages))
     found = list(pack.messages())
     assert [seq for seq, _ in found] == list(range(pack.first, pack.last + 1))
@@ -223,7 +225,7 @@ def test_the_next_pack_names_this_one_by_the_hash_of_its_cose_sign1() -> None:
 
 def forged(slots: list[bytes], topics: list[str]) -> bytes:
     """A pack that its source signed although no program of ours would."""
-    header = Header(STREAM, 10, bytes(16), 0, None, None, tuple(topics))
+    header = Header(STREAM, 10, bytes(16), 0, None, None, tuple(map(Entry, topics)))
     root = merkle.root([merkle.leaf(slot) for slot in slots])
     context = envelope.context(MESH, len(slots), root)
     signed = cose.sign1(header.encode(), cose.Typ.PACK, KEY, external_aad=context)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kos_edge.agents.payload import payload_of, payloads_of
 from kos_edge.errors import Invalid
-from kos_edge.klp import readings
+from kos_edge.klp import readings, senml
 from kos_edge.klp.message import MAX_OFFSET_MS, Message, encode_message, prepare, prepare_all
 from kos_edge.klp.pack import Class, Stream, peek, sealed
 from kos_edge.klp.packer import packed
@@ -35,7 +35,9 @@ def test_what_is_encoded_straight_is_what_each_value_makes(
         payloads = [payload_of(value, unit, fields) for value in values]
         assert all(payload is not None for payload in payloads)
         singly = [prepare(Message("air", payload)) for payload in payloads if payload is not None]
-        assert block.bodies == [each.tails[0] for each in singly]
+        assert [(block.form, tail) for tail in block.tails] == [
+            (each.entry.form, each.tails[0]) for each in singly
+        ]
         assert list(block) == payloads
 
 
@@ -43,7 +45,8 @@ def test_what_is_encoded_straight_is_what_each_value_makes(
     ("values", "fields"),
     [
         ([20.5, 21, -3], None),
-        ([{"a": 20.5}, {"a": 1, "b": -0.0}, {"c": 1e300}], UNITS),
+        ([{"a": 20.5, "b": 7}, {"a": 1, "b": -0.0}, {"a": 1e300, "b": 2}], UNITS),
+        ([{"a": 20.5}, {"a": 1}], None),
         ([{"a": 2**64 - 1}], None),
     ],
 )
@@ -51,6 +54,16 @@ def test_blocks_of_numbers_are_encoded_straight(
     values: list[Any], fields: Mapping[str, str | None] | None
 ) -> None:
     assert isinstance(payloads_of(values, None, fields), Readings)
+
+
+@pytest.mark.parametrize("other", [{"a": 1}, {"b": 1, "a": 2}, {"a": 1, "b": 2, "c": 3}, 5])
+def test_what_has_other_names_than_the_first_of_a_block_is_encoded_by_itself(other: Any) -> None:
+    assert readings.encode([{"a": 20.5, "b": 7}, other]) is None
+    payloads = payloads_of([{"a": 20.5, "b": 7}, other])
+    assert [payload.to_wire()[2] for payload in payloads] == [
+        senml.records({"a": 20.5, "b": 7}),
+        senml.records(other),
+    ]
 
 
 @pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}, {"d": 1.0}, 5, None])
@@ -61,7 +74,7 @@ def test_a_wrong_value_in_a_block_is_named_as_it_is_alone(value: Any) -> None:
 
 def test_a_value_without_a_name_is_not_one_whose_name_is_none() -> None:
     assert readings.encode([{None: 1.0}]) is None
-    assert readings.encode([1.0, {"a": 1.0}, 2.0]) is not None
+    assert readings.encode([1.0, {None: 1.0}]) is None
 
 
 @given(st.lists(st.sampled_from([0, 0, 5, -70_000]), min_size=1, max_size=40), st.sampled_from([None, 60]))
@@ -83,7 +96,8 @@ def test_the_newest_of_a_block_stands_for_itself() -> None:
     newest = payload_of(3.0)
     assert newest is not None
     assert len(block.newest().tails) == 1
-    assert block.newest().slot(0) == encode_message(Message("air", newest, 7), 0)
+    assert block.newest().slot(0) == prepare(Message("air", newest, 7)).slot(0)
+    assert block.alone() == encode_message(Message("air", newest, 7), 0)
 
 
 def test_the_time_of_a_block_is_checked_as_that_of_a_message() -> None:

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 KCWT, KCCS, AUTHORITY = 13, 14, -65537  # labels that show a membership, a bare key, an authority
-HUB, EDGE, DURABLE, DATA, SENML = 0, 1, 5, 2, 112  # audience and role; class; type; schema of a reading
+HUB, EDGE, DURABLE = 0, 1, 5  # audience and role; class
 PADDING_1 = 210  # zero bytes in EAD_1: they pay for the length of message_2
 
 
@@ -377,12 +377,12 @@ def handshake(
 
 
 def seal(
-    key: Ed25519PrivateKey, mesh: bytes, stream: list[Any], prev: Any, topic: str, body: Any
+    key: Ed25519PrivateKey, mesh: bytes, stream: list[Any], prev: Any, entry: list[Any], values: list[Any]
 ) -> tuple[bytes, bytes]:
-    """A pack with one message, the first of its stream; and its chain hash."""
-    message = encode([0, DATA, 0, body])
+    """A pack with one reading, the first of its stream; and its chain hash. Its names and units are in the header."""
+    message = encode([0, 0, 0, *values])
     clocks = [int(time.monotonic() * 1000), int(time.time() * 1000), 1000]
-    header = encode([1, *stream, 1, prev, *clocks, [topic]])
+    header = encode([1, *stream, 1, prev, *clocks, [entry]])
     protected = encode({1: -8, 16: 65001})
     external_aad = mesh + (1).to_bytes(2, "big") + sha256(b"\0" + message).digest()
     signed = [protected, {}, header, key.sign(encode(["Signature1", protected, external_aad, header]))]
@@ -458,8 +458,7 @@ def main() -> None:
     state["starts"] += 1
     state["stream"] = [HUB, DURABLE, epoch := state["starts"] << 32 | secrets.randbits(32)]
     stream, sealed = [kid_of(public), *state["stream"]], time.monotonic()
-    reading = {1: SENML, 2: [{1: args.unit, 2: args.value}]}
-    pack, chain = seal(key, args.mesh, stream, before, args.topic, reading)
+    pack, chain = seal(key, args.mesh, stream, before, [args.topic, args.unit], [args.value])
     save(
         remembered, json.dumps(state | {"end": chain.hex(), "owed": pack.hex()})
     )  # before anybody else has it

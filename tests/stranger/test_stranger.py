@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kos_edge.testing.ports import free_port
-from tests.stranger import client
+from tests.stranger import client, reader
 
 CLIENT = Path(client.__file__)
 ROOT = CLIENT.parents[2]
@@ -216,3 +216,24 @@ def test_the_worked_examples_hold_for_a_stranger(coap: type[client.Coap]) -> Non
     exporter = hex_after(text, "prk_exporter")
     assert client.kdf(exporter, 0, b"", 16) == hex_after(text, "oscore_master_secret")
     assert client.kdf(hex_after(text, "prk_out"), 10, b"", 32) == exporter
+
+
+def test_the_packs_of_the_document_say_the_same_to_a_stranger() -> None:
+    text = (DOCS / "klp.md").read_text()
+
+    def block(name: str, part: str) -> bytes:
+        return bytes.fromhex(text.partition(f"<!-- {name} {part} -->\n```text\n")[2].partition("```")[0])
+
+    public, mesh = block("pack-of-one", "public"), block("pack-of-one", "mesh")
+    [one] = reader.unseal(block("pack-of-one", "hex"), public, mesh)
+    assert one == ("air.temperature", 2, {1: 112, 2: [{1: "Cel", 2: 21.5}]})
+
+    pack = block("pack-of-forms", "hex")
+    said = reader.unseal(pack, public, mesh)
+    assert [topic for topic, _, _ in said] == ["air"] * 4 + ["door.front", "door.badge", "air"]
+    assert said[0][2][2] == [{0: "t", 1: "Cel", 2: 21.37}, {0: "h", 1: "%RH", 2: 48}, {0: "state", 3: "ok"}]
+    assert said[2][2][2] == [{0: "t", 1: "Cel", 2: 21.5}]
+    assert said[3] == ("air", 5, {1: "acme.sensor", 2: "no answer"})
+    assert [said[4][2][2], said[5][2][2]] == [[{4: True}], [{8: bytes(range(8))}]]
+    with pytest.raises(client.Refused, match="pack"):
+        reader.unseal(pack.replace(b"state", b"stats"), public, mesh)

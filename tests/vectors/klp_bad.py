@@ -239,6 +239,37 @@ def bad_headers() -> list[Case]:
             of(topics=["air.temperature", "air.temperature"]),
             **by_rule,
         ),
+        Case(
+            "bad-topic-twice-in-one-form",
+            "A topic twice in the table, in the same form.",
+            of(topics=[["air", "Cel"], ["air", "Cel"]]),
+            **by_rule,
+        ),
+        Case("bad-topic-array", "An array with a topic alone.", of(topics=[["air.temperature"]]), **no),
+        Case("bad-form-of-a-number", "A unit that is a number.", of(topics=[["air", 1]]), **no),
+        Case("bad-form-unit", "An empty unit.", of(topics=[["air", ""]]), **no),
+        Case("bad-form-unit-long", "A unit of 65 bytes.", of(topics=[["air", "°" * 32 + "C"]]), **no),
+        Case("bad-form-name", "A name with a space.", of(topics=[["air", "a b", "Cel"]]), **no),
+        Case("bad-form-null-name", "Null as a name.", of(topics=[["air", None, "Cel"]]), **no),
+        Case("bad-form-half", "A name without a unit.", of(topics=[["air", "t", "Cel", "h"]]), **no),
+        Case(
+            "bad-form-name-twice",
+            "A name twice in one form.",
+            of(topics=[["air", "t", "Cel", "t", "%RH"]]),
+            **by_rule,
+        ),
+        Case(
+            "bad-form-of-65",
+            "A form of 65 values.",
+            of(topics=[_wide("air", 65)]),
+            **no,
+        ),
+        Case(
+            "bad-header-items",
+            "A header of 1,025 data items.",
+            of(topics=["air", _wide("air", 50), *(_wide(f"air.{n}", 64) for n in range(7))]),
+            **by_rule,
+        ),
         Case("bad-topic-unused", "A topic in the table that no message uses.", of(topics=two), **by_rule),
         Case(
             "bad-topic-order",
@@ -333,3 +364,8 @@ def _without_context() -> bytes:
     slot = encode_message(READING, 0)
     signed = cose.sign1(cbor.encode(header_with()), cose.Typ.PACK, KEY, external_aad=b"")
     return b"\x82" + signed + cbor.encode([slot])
+
+
+def _wide(topic: str, count: int) -> list[Any]:
+    """An entry of the topic table with a form of so many values."""
+    return [topic, *(part for number in range(count) for part in (f"v{number}", None))]

@@ -62,6 +62,16 @@ def good_packs() -> list[Case]:
     return [
         Case("pack-of-one", "A single reading in the middle of a durable stream.", sealed([READING])),
         Case("pack-of-five", "Five messages on three topics.", sealed(FIVE)),
+        Case(
+            "pack-of-forms",
+            "Readings of one topic in two forms, of every kind of value, beside one that has no form.",
+            sealed(_in_forms()),
+        ),
+        Case(
+            "pack-written-out",
+            "Readings with names and units of their own, as sources may write them.",
+            forged(header_with(topics=_TOPICS), [encode_message(one, at) for one, at in _WRITTEN_OUT]),
+        ),
         Case("pack-of-every-type", "All seven types, with options.", sealed(everything)),
         Case("pack-first-ever", "Nothing was before it.", sealed([READING], first=1, prev=None)),
         Case("pack-first-of-epoch", "It names the last pack before.", sealed([READING], first=1, prev=first)),
@@ -115,6 +125,7 @@ def good_remainders() -> list[Case]:
         ),
         Case("shown-third-of-five", "One message with its path.", show(five, 1_044), **alone),
         Case("shown-last-of-five", "The path of the odd one out is short.", show(five, 1_046), **alone),
+        Case("shown-in-a-form", "The form is in the header.", show(sealed(_in_forms()), 1_044), **alone),
         Case("shown-only-one", "The path is empty.", show(sealed([READING]), 1_042), **alone),
         Case(
             "shown-beside-removed",
@@ -153,8 +164,67 @@ def good_packs_with_bad_messages() -> list[Case]:
                 "malformed": malformed,
                 "beyond_cddl": [s for s, why in malformed.items() if why in beyond_cddl],
             },
-        )
+        ),
+        bad_readings(),
     ]
+
+
+def bad_readings() -> Case:
+    """Readings that do not go with the form of their topic."""
+    bad = {
+        "a value too few": cbor.encode([0, 0, 0, 21.5]),
+        "a value too many": cbor.encode([0, 0, 0, 21.5, 48, 49]),
+        "two maps of options": cbor.encode([0, 0, 0, 21.5, 48, {1: 60}, {1: 60}]),
+        "null as a value": cbor.encode([0, 0, 0, 21.5, None]),
+        "an array as a value": cbor.encode([0, 0, 0, 21.5, [48]]),
+        "a map in place of a value": cbor.encode([0, 0, 0, 21.5, {1: 60}]),
+        "options that are no map": cbor.encode([0, 0, 0, 21.5, 48, 1]),
+        "options that are empty": cbor.encode([0, 0, 0, 21.5, 48, {}]),
+        "no values": cbor.encode([0, 0, 0]),
+        "a time that is no integer": cbor.encode([0, 0, 0.5, 21.5, 48]),
+        "a number that is longer than needed": bytes.fromhex("85000000f94d60fa42400000"),
+        "written out, on a topic with a form": encode_message(READING, 0),
+        "in a form, on a topic without one": cbor.encode([1, 0, 0, 21.5, 48]),
+        "more than 8,192 bytes": cbor.encode([0, 0, 0, 21.5, "x" * 8_183]),
+    }
+    good = cbor.encode([0, 0, 0, 21.5, "x" * 8_182])
+    other = encode_message(Message("air.temperature", body.reading(21.5, "Cel")), 1)
+    slots = [good, other, *bad.values(), cbor.encode([0, 0, 0, 21.5, 48])]
+    malformed = {str(1_044 + index): why for index, why in enumerate(bad)}
+    matching = (
+        "a value too few", "a value too many", "a map in place of a value", "options that are no map",
+        "options that are empty", "written out, on a topic with a form",
+        "in a form, on a topic without one", "more than 8,192 bytes",
+    )  # fmt: skip
+    return Case(
+        "pack-with-malformed-readings",
+        "The first two are good and the last; the others do not go with the form of their topic.",
+        forged(header_with(topics=[["air.both", "t", "Cel", "h", "%RH"], "air.temperature"]), slots),
+        more={
+            "malformed": malformed,
+            "beyond_cddl": [seq for seq, why in malformed.items() if why in matching],
+        },
+    )
+
+
+def _in_forms() -> list[Message]:
+    units = {"t": "Cel", "h": "%RH", "state": None}
+    return [
+        Message("air", body.reading({"t": 21.37, "h": 48, "state": "ok"}, fields=units)),
+        Message("air", body.reading({"t": 21.4, "h": 48.5, "state": "ok"}, fields=units), 100),
+        Message("air", body.reading({"t": 21.5}, "Cel"), 200),
+        Message("air", body.Error("acme.sensor", "no answer"), 250),
+        Message("door.front", body.reading(True), 260, ttl_s=60),
+        Message("door.badge", body.reading(bytes(range(8))), 261),
+        Message("air", body.reading({"t": -3, "h": 100, "state": ""}, fields=units), 300),
+    ]
+
+
+_TOPICS = ["air.temperature", "air.both"]
+_WRITTEN_OUT = [
+    (Message(_TOPICS[0], body.reading(21.5, "Cel")), 0),
+    (Message(_TOPICS[1], body.reading({"t": 21.5, "h": 48}, fields={"t": "Cel", "h": "%RH"}), 100), 1),
+]
 
 
 def _id(seq: int) -> str:
