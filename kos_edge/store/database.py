@@ -18,6 +18,7 @@ from typing import Any
 from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.store import sql
 from kos_edge.store.carve import lost_commits
+from kos_edge.store.migrations import downgrade, upgrade
 from kos_edge.store.space import ROOM_BYTES, Space, no_space
 
 BUSY_TIMEOUT_S = 5.0  # another process holds the file only while somebody inspects it
@@ -83,18 +84,20 @@ class Database:
         if version == 0:
             run(f"PRAGMA page_size = {sql.PAGE_SIZE}")
         if version > len(sql.MIGRATIONS):
-            raise Invalid(
-                f"{self.path} was written by a newer kos-edge (schema {version})",
-                hint="install that version again, or a later one",
+            run("PRAGMA journal_mode = WAL")
+            run("PRAGMA synchronous = FULL")
+            downgrade(self._connection, version, self.path)
+            log.warning(
+                "%s was written by a newer kos-edge (schema %d): it is in our form again", self.path, version
             )
+            version = len(sql.MIGRATIONS)
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         run(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         run("PRAGMA temp_store = MEMORY")  # a disk without inodes left has no room for temporary files
         run("PRAGMA foreign_keys = ON")
-        for number, migration in enumerate(sql.MIGRATIONS[version:], start=version + 1):
-            self._connection.executescript(f"BEGIN;{migration};PRAGMA user_version = {number};COMMIT;")
+        upgrade(self._connection, version)
         with contextlib.suppress(sqlite3.OperationalError):  # no room for it now: the log serves as it is
             run(
                 "PRAGMA wal_checkpoint(TRUNCATE)"

@@ -1,6 +1,7 @@
 """All SQL of the store, and its numbered migrations.
 
-DO add a migration for every change of the schema, and keep the old database as a fixture of the tests.
+DO add a migration for every change of the schema, and keep the old database as a fixture of the tests. DO say in
+`UNDOINGS` how it is taken back without losing a message: an older program runs that when an upgrade is rolled back.
 A row of `pack` or `ahead` holds a pack or a tombstone: `sealed` begins with 82 or with 84 (klp/sealed.py). `first` and
 `count` are what the row stands for, which may be less than the whole run of a received tombstone.
 DO NOT index `pack`: measured, three B-trees and a commit for every change made 39 kB of writes for one small message;
@@ -8,6 +9,8 @@ one table without an index makes 3.7 kB (`benchmarks/store_writes.py`). What nee
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 PAGE_SIZE = 1024  # bytes; a lone 300-byte message then costs 3.7 kB of writes (benchmarks/store_writes.py)
 
@@ -93,6 +96,16 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE latest ADD COLUMN steady INTEGER;  -- steady time when it was accepted, ms; NULL: not known
     """,
 )
+
+REVERSIBLE_FROM = 6
+"""The first migration that has to bring its undoing."""
+UNDOINGS: Mapping[int, str] = {}
+"""By the number of the migration: what brings the schema back to that of the one before."""
+UNDO_TABLE = "CREATE TABLE IF NOT EXISTS undoing (schema INTEGER PRIMARY KEY, statements TEXT NOT NULL)"
+UNDO_THERE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'undoing'"
+UNDO_PUT = "INSERT OR REPLACE INTO undoing (schema, statements) VALUES (?, ?)"
+UNDO_ALL = "SELECT schema, statements FROM undoing WHERE schema > ? AND length(statements) <= ?"
+UNDO_FORGET = "DELETE FROM undoing WHERE schema > ?"
 
 META_GET = "SELECT value FROM meta WHERE key = ?"
 META_ALL = "SELECT key, value FROM meta"
