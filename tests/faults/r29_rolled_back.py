@@ -15,7 +15,7 @@ from tests.faults.rows import Sweep, row
 from tests.faults.script import Blow
 from tests.store.later import NOW
 
-QUEUED = 20
+QUEUED = 300
 """Messages that wait before the upgrade."""
 CONFIG = '[topic."air.#"]\naudience = "relay"\n'
 """So that they wait: there is no relay."""
@@ -29,8 +29,8 @@ def sweep(run: Sweep) -> None:
     box = Box(kept)
     assert box("init", "--role", "hub", "--name", "hub").code == 0
     (kept / "config.toml").write_text(CONFIG)
-    for number in range(QUEUED):
-        assert box("publish", "air.temperature", str(number)).code == 0
+    queued = "".join(f"{number}\n" for number in range(QUEUED))
+    assert len(box("publish", "air.temperature", stdin=queued).ids) == QUEUED
     blows = [
         (way, Blow("sender", call, nth))
         for nth in range(1, max(CALLS.values()) + 1)
