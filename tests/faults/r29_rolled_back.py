@@ -38,7 +38,7 @@ def sweep(run: Sweep) -> None:
         for way in ("there", "back")
         if nth <= most
     ]
-    for way, blow in blows[:: len(blows) // run.share(full=len(blows), bounded=4)]:
+    for way, blow in blows[:: len(blows) // run.share(full=len(blows), bounded=2)]:
         state = run.folder / "case"
         shutil.rmtree(state, ignore_errors=True)
         shutil.copytree(kept, state)
