@@ -9,6 +9,7 @@ from kos_edge.agents.outcome import ANSWER_TOPIC, KEPT_S, Answer, Outcome, to_pa
 from kos_edge.agents.port import Bus, Delivery
 from kos_edge.agents.tally import told
 from kos_edge.errors import KosError
+from kos_edge.said import Said
 
 log = logging.getLogger("kos_edge.agents")
 
@@ -43,4 +44,6 @@ class Answers:
                 self._topic, payload, audience=self._to, ttl_s=ttl_s, correlation=self._id
             )
         except KosError as error:
-            log.warning("answer to call %s: %s", self._id, told(error))
+            log.warning(
+                "answer to call %s: %s", self._id, told(error), extra=Said.CALL_FAILED.of(call=self._id)
+            )

@@ -28,6 +28,7 @@ from kos_edge.agents.waiting import AGAIN, Waiting
 from kos_edge.errors import Invalid, KosError, Unavailable
 from kos_edge.klp.body import Intent
 from kos_edge.klp.stream import Position
+from kos_edge.said import Said
 
 log = logging.getLogger("kos_edge.agents")
 
@@ -76,7 +77,12 @@ class Call:
         if not self._is_watched and self._outcome.done() and not self._outcome.cancelled():
             outcome = self._outcome.result()
             if outcome.end is not End.DONE:
-                log.warning("a call that nobody awaited ended as %s: %s", outcome.end.value, outcome.text)
+                log.warning(
+                    "a call that nobody awaited ended as %s: %s",
+                    outcome.end.value,
+                    outcome.text,
+                    extra=Said.CALL_FAILED.of(),
+                )
 
     def done(self) -> bool:
         """Whether the outcome is there."""

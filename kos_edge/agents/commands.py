@@ -29,6 +29,7 @@ from kos_edge.agents.tally import told
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.klp.body import Intent
 from kos_edge.klp.stream import Position
+from kos_edge.said import Said
 
 log = logging.getLogger("kos_edge.agents")
 
@@ -182,7 +183,7 @@ class Commands:
             try:
                 await self._bus.remember(id, outcome.to_bytes())
             except KosError as error:
-                log.warning("outcome of call %s: %s", id, told(error))
+                log.warning("outcome of call %s: %s", id, told(error), extra=Said.CALL_FAILED.of(call=id))
             self._running.discard(id)
 
     async def _run_local(self, id: str, action: str, params: Mapping[str, Any], report: Report) -> Outcome:

@@ -20,6 +20,7 @@ from kos_edge.agents.watchdog import TASK_PREFIX, Watchdog
 from kos_edge.agents.worker import ThreadWorker, Worker
 from kos_edge.clock import Clock
 from kos_edge.errors import Invalid, Misuse
+from kos_edge.said import Said
 
 log = logging.getLogger("kos_edge.agents")
 
@@ -172,9 +173,14 @@ class Host:
         level = logging.DEBUG if task in self._blamed else logging.WARNING
         self._blamed.add(task)
         if runtime is None:
-            log.log(level, "the event loop is blocked at %s", place)
+            log.log(level, "the event loop is blocked at %s", place, extra=Said.LOOP_BLOCKED.of())
             return
         runtime.blocked_loop += 1
         log.log(
-            level, "agent %s blocks the event loop in %s, at %s; use an ordinary def", name, function, place
+            level,
+            "agent %s blocks the event loop in %s, at %s; use an ordinary def",
+            name,
+            function,
+            place,
+            extra=Said.LOOP_BLOCKED.of(agent=name),
         )

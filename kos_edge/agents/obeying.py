@@ -15,6 +15,7 @@ from kos_edge.agents.outcome import Progress
 from kos_edge.agents.signature import Function, parameters
 from kos_edge.agents.tally import told
 from kos_edge.errors import Invalid, Refused
+from kos_edge.said import Said
 
 
 class Obeying:
@@ -52,7 +53,9 @@ class Obeying:
         except (Exception, SystemExit) as error:
             self._invoker.failed(self.tally, self._function, error)
             if (failure := await self.make_safe()) is not None:
-                self._invoker.agent.log.error("%s", failure)
+                self._invoker.agent.log.error(
+                    "%s", failure, extra=Said.NOT_SAFE.of(agent=self._invoker.agent.name)
+                )
             raise
 
     async def _run(self, params: Mapping[str, Any], report: Report) -> Any:

@@ -24,6 +24,7 @@ from kos_edge.agents.watchdog import TASK_PREFIX
 from kos_edge.agents.worker import Worker
 from kos_edge.errors import KosError, Unknown
 from kos_edge.klp.body import Payload
+from kos_edge.said import Said
 
 T = TypeVar("T")
 
@@ -81,7 +82,10 @@ class Runtime:
         finally:
             self._state, self._reason = "stopped", None
             if not await self._worker.close(STOP_WITHIN):
-                self.agent.log.warning("its thread does not end; it is left behind")
+                self.agent.log.warning(
+                    "its thread does not end; it is left behind",
+                    extra=Said.AGENT_STUCK.of(agent=self.agent.name),
+                )
 
     def status(self) -> AgentStatus:
         """What is to be known of the agent now."""
@@ -98,9 +102,9 @@ class Runtime:
             return
         self._told_stuck = stuck is not None
         if stuck is not None:
-            self.agent.log.warning("stuck: %s", stuck)
+            self.agent.log.warning("stuck: %s", stuck, extra=Said.AGENT_STUCK.of(agent=self.agent.name))
         else:
-            self.agent.log.info("no longer stuck")
+            self.agent.log.info("no longer stuck", extra=Said.AGENT_WELL.of(agent=self.agent.name))
 
     async def publish(self, topic: str, payload: Payload, *, at: float | None, ttl_s: int | None) -> str:
         """`Agent.publish`."""
@@ -165,13 +169,20 @@ class Runtime:
         try:
             async with asyncio.timeout(STOP_WITHIN):
                 for failure in await self._make_safe():
-                    log.error("%s", failure)
+                    log.error("%s", failure, extra=Said.NOT_SAFE.of(agent=self.agent.name))
                 for name, error in await self._invoker.resources.close():
-                    log.warning("closing %s: %s", name, told(error))
+                    log.warning(
+                        "closing %s: %s",
+                        name,
+                        told(error),
+                        extra=Said.AGENT_FAILED.of(agent=self.agent.name),
+                    )
         except TimeoutError:
             busy = self._worker.busy()
             log.error(
-                "NOT made safe and closed: %s", f"{busy[0]} does not return" if busy else "took too long"
+                "NOT made safe and closed: %s",
+                f"{busy[0]} does not return" if busy else "took too long",
+                extra=Said.NOT_SAFE.of(agent=self.agent.name),
             )
 
     async def _make_safe(self) -> list[str]:

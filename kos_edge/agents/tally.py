@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kos_edge.clock import Clock
+from kos_edge.said import Said
 
 WARN_AGAIN = 3600.0
 """Seconds. An error that repeats is a WARNING once, then DEBUG; after an hour a person is told again."""
@@ -141,7 +142,9 @@ class Tally:
         seen = self._warned.get(kind)
         if seen is None or now - seen >= WARN_AGAIN:
             self._warned[kind] = now
-            self.log.warning("%s %s: %s", self.kind, self.name, text)
+            self.log.warning(
+                "%s %s: %s", self.kind, self.name, text, extra=Said.AGENT_FAILED.of(function=self.name)
+            )
         else:
             self.log.debug("%s %s: %s", self.kind, self.name, text)
         self.log.debug("%s %s: traceback", self.kind, self.name, exc_info=error)

@@ -19,6 +19,7 @@ from kos_edge.control.protocol import VERBS, Operations, Verb
 from kos_edge.control.reports import Json
 from kos_edge.control.wire import REQUEST_LIMIT, Request, encode, failure, read_request
 from kos_edge.errors import Invalid, KosError, Misuse, Unavailable
+from kos_edge.said import Said
 
 MAX_CLIENTS = 64
 """Connections at a time; each may hold one request line (1 MiB) in memory."""
@@ -200,7 +201,7 @@ class _Client:
         except KosError as error:
             last = {"id": request.id, "error": failure(error)}
         except Exception as error:
-            _log.exception("the verb %s failed", request.verb)
+            _log.exception("the verb %s failed", request.verb, extra=Said.BUG.of())
             bug = Misuse(f"the daemon failed: {type(error).__name__}: {error}", hint="see the daemon's log")
             last = {"id": request.id, "error": failure(bug)}
         with contextlib.suppress(_Gone):

@@ -115,3 +115,10 @@ def required(value: T | None, message: str) -> T:
 def compact(parts: Mapping[int, Any]) -> dict[int, Any]:
     """The map without what is None."""
     return {key: value for key, value in parts.items() if value is not None}
+
+
+def byte_strings(value: object, what: str, most: int = 64) -> list[bytes]:
+    """At most so many byte strings. Raises Invalid."""
+    if not isinstance(value, list) or len(value) > most or not all(isinstance(item, bytes) for item in value):
+        raise Invalid(f"{what} are an array of byte strings")
+    return value

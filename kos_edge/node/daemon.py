@@ -21,13 +21,14 @@ from kos_edge.node.config import BadConfiguration, Config
 from kos_edge.node.config_sources import load_config
 from kos_edge.node.installed import installation
 from kos_edge.node.kept_config import load_kept
-from kos_edge.node.logs import start_logging
+from kos_edge.node.logs import FLUSH_S, Quiet, start_logging
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.reporting import warnings
 from kos_edge.node.starts import Start, boot_id, fails_again, fingerprint
 from kos_edge.node.statedir import StateDir, default_state
 from kos_edge.node.supervised import ServiceManager
+from kos_edge.said import Said
 
 if TYPE_CHECKING:
     from kos_edge.node.monitoring import Monitoring
@@ -62,7 +63,7 @@ def run(
     settings = replace(settings, network=network)
     base = (config or home.config_file).parent
     files = [*(base / name for name in settings.node.agents), *agents]
-    start_logging(settings.log.level, settings.log.format)
+    quiet = start_logging(settings.log.level, settings.log.format)
     sources: dict[str, str] = {}
 
     def employ() -> list[Agent]:
@@ -71,7 +72,7 @@ def run(
         return [agent for each in loaded.values() for agent in each]
 
     start = _start(as_written, manager, [config or home.config_file, *files], employ, mode)
-    if asyncio.run(_serve(state, settings, start, manager, sources)):
+    if asyncio.run(_serve(state, settings, start, manager, sources, quiet)):
         _begin_again()
     return 0
 
@@ -82,10 +83,10 @@ def run_agents(agents: Sequence[Agent], state: Path | str | None = None) -> None
     home = StateDir.open(path)
     manager, program = ServiceManager(), Path(sys.argv[0])
     settings = _settings(home, manager, [program])
-    start_logging(settings.log.level, settings.log.format)
+    quiet = start_logging(settings.log.level, settings.log.format)
     sources = {agent.name: "agent" for agent in agents}
     start = _start(settings, manager, [home.config_file, program], lambda: list(agents), None)
-    if asyncio.run(_serve(path, settings, start, manager, sources)):
+    if asyncio.run(_serve(path, settings, start, manager, sources, quiet)):
         _begin_again()
 
 
@@ -123,11 +124,17 @@ def _start(
 def _begin_again() -> NoReturn:
     """Another bootstrap: the same command in the same process, with nothing left of this life."""
     sys.stdout.flush()
+    logging.shutdown()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 async def _serve(
-    state: Path, settings: Config, start: Start, manager: ServiceManager, sources: dict[str, str]
+    state: Path,
+    settings: Config,
+    start: Start,
+    manager: ServiceManager,
+    sources: dict[str, str],
+    quiet: Quiet,
 ) -> bool:
     """One life of the daemon; whether another is to follow at once."""
     node = Node(state, config=settings, start=start)
@@ -149,11 +156,13 @@ async def _serve(
         if monitoring is not None:
             await monitoring.start()
         for warning in warnings(node):
-            log.warning("%s", warning)
+            log.warning("%s", warning, extra=Said.WARNING.of())
         where = ", ".join(str(address) for address in node.endpoint.bound)
-        log.info("%s (%s) is running at %s", node.trust.name, node.trust.role.text, where)
+        name, role = node.trust.name, node.trust.role.text
+        log.info("%s (%s) is running at %s", name, role, where, extra=Said.STARTED.of())
         manager.say("READY=1", f"STATUS={node.trust.name} ({node.trust.role.text}) at {where}")
         watched.append(asyncio.create_task(manager.feed(node.pulse)))
+        watched.append(asyncio.create_task(_count_repeats(quiet)))
 
     watched: list[asyncio.Task[None]] = []
     try:
@@ -167,6 +176,12 @@ async def _serve(
     if node.startup.again:
         manager.say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
     return node.startup.again
+
+
+async def _count_repeats(quiet: Quiet) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        quiet.flush()
 
 
 def _monitoring(node: Node, operations: NodeOperations) -> Monitoring | None:

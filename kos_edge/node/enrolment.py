@@ -16,6 +16,7 @@ from kos_edge.mesh.token import Token
 from kos_edge.node.handshakes import AskedToWait, Handshakes, Joined, TurnedAway
 from kos_edge.node.peers import Peers
 from kos_edge.node.trust import Trust
+from kos_edge.said import Said
 from kos_edge.transport.address import Address
 
 RETRY_S = 5.0  # between two rounds over all addresses; what discovery finds is tried at once
@@ -101,7 +102,12 @@ class Enrolment:
                 self._peers.heard(
                     Found(outcome.hub.kid, None, None, (Hint(hint.host, hint.port, hint.port),))
                 )
-                log.info("joined as %s at %s", outcome.membership.name, outcome.hub.name)
+                log.info(
+                    "joined as %s at %s",
+                    outcome.membership.name,
+                    outcome.hub.name,
+                    extra=Said.JOINED.of(peer=outcome.hub.name),
+                )
                 self._joined()
             return outcome
         raise reason
@@ -123,7 +129,12 @@ class Enrolment:
         return list(dict.fromkeys(hints))
 
     def _say(self, text: str) -> None:
-        log.log(logging.DEBUG if text == self.complaint else logging.WARNING, "joining: %s", text)
+        log.log(
+            logging.DEBUG if text == self.complaint else logging.WARNING,
+            "joining: %s",
+            text,
+            extra=Said.NOT_JOINED.of(),
+        )
         self.complaint = text
 
 

@@ -24,6 +24,7 @@ from kos_edge.klp.tombstone import Tombstone
 from kos_edge.klp.topic import check_filter, matches
 from kos_edge.node.attempts import AFTER_S, MOST, Attempts
 from kos_edge.node.uptime import Uptime
+from kos_edge.said import Said
 from kos_edge.store.packs import Entry
 from kos_edge.store.records import Dead
 from kos_edge.store.writer import Writer
@@ -358,7 +359,14 @@ class Subscriber:
             except Exception as error:  # a handler is somebody's program: whatever it raises, others go on
                 first = self._attempts.count(ident) == 1 and not isinstance(error, KosError)
                 level = logging.WARNING if first else logging.DEBUG
-                log.log(level, "%s failed on %s: %s", self.name, ident, error)
+                log.log(
+                    level,
+                    "%s failed on %s: %s",
+                    self.name,
+                    ident,
+                    error,
+                    extra=Said.HANDLER_FAILED.of(handler=self.name, message=ident),
+                )
                 await self._attempts.failed(ident, entry)
             else:
                 await self._attempts.done(ident, entry)
@@ -370,7 +378,7 @@ class Subscriber:
                 await self._attempts.bury(_letter(heard), entry)
                 self._feed.dead += 1
             except KosError as error:
-                log.warning("%s cannot be set aside: %s", ident, error)
+                log.warning("%s cannot be set aside: %s", ident, error, extra=Said.NOT_KEPT.of(message=ident))
                 await asyncio.sleep(AFTER_S[-1])
 
 

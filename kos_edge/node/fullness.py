@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from kos_edge.delivery.limits import Amount, Gauge, Limit, Limits, WhenFull, queue_of
 from kos_edge.klp.stream import Priority
 from kos_edge.node.sections import QueueSection
+from kos_edge.said import Said
 from kos_edge.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class Fullness:
         """Log each level that is reached, once until it had fallen below it."""
         for what, limit, amount in self._parts():
             if self._gauges.setdefault(what, Gauge()).read(limit.percent(amount)):
-                log.warning("%s", self._text(what, limit, amount))
+                log.warning("%s", self._text(what, limit, amount), extra=Said.QUEUE_FILLS.of())
 
     def warnings(self) -> list[str]:
         """What stands at a level now."""

@@ -32,6 +32,7 @@ from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.token import Token
 from kos_edge.node.trust import Trust
+from kos_edge.said import Said
 from kos_edge.transport.address import Address
 from kos_edge.transport.coap import ECHO, POST, SERVICE_UNAVAILABLE, Request, Response
 from kos_edge.transport.endpoint import Endpoint
@@ -229,14 +230,28 @@ class Handshakes:
                 applicant.address,
                 decision.words,
                 decision.candidate.kid.hex()[:8],
+                extra=Said.WANTS_TO_JOIN.of(peer=decision.candidate.name or "", address=applicant.address),
             )
             return Decision(None, decision.ead_4, session=False)
         if not isinstance(decision, Admitted):
             level = self._level(applicant.address)
-            log.log(level, "refused %s at %s: %s", proven.kid.hex()[:8], applicant.address, decision.text)
+            log.log(
+                level,
+                "refused %s at %s: %s",
+                proven.kid.hex()[:8],
+                applicant.address,
+                decision.text,
+                extra=Said.NEWCOMER_REFUSED.of(address=applicant.address),
+            )
             raise decision.error()
         if decision.changed:
-            log.info("%s (%s) %s", decision.membership.name, decision.membership.text, decision.way.value)
+            log.info(
+                "%s (%s) %s",
+                decision.membership.name,
+                decision.membership.text,
+                decision.way.value,
+                extra=Said.ADMITTED.of(peer=decision.membership.name),
+            )
             self._trust.save_admission(now)
             self._trust.save(decision.membership)
         elif member is not None:

@@ -19,6 +19,7 @@ from kos_edge.monitor.beat import Beat
 from kos_edge.monitor.fleet import Fleet, Standing
 from kos_edge.monitor.vitals import Machine
 from kos_edge.node import reporting
+from kos_edge.said import Said
 from kos_edge.store.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ CLASS = Class(Priority.HIGH, durable=False)
 """Ahead of a backlog: a node that catches up is alive."""
 LOOK_S = 60.0
 """How often a hub looks who has gone silent."""
+OFFLINE_S, DAY_S = 3_600.0, 86_400.0
 NAMED = 5
 """So many members are named in one line of the log; of a power cut in a whole hall nobody reads a thousand."""
 
@@ -43,6 +45,7 @@ class Heart:
         self._woken = asyncio.Event()
         self.fleet = Fleet(node.clock.monotonic())
         self.malformed = 0
+        self._offline_at = OFFLINE_S
 
     async def run(self) -> None:
         """Beat, and on a hub look after the others, for as long as the node runs."""
@@ -53,6 +56,7 @@ class Heart:
                 with contextlib.suppress(KosError):  # a disk that fails has louder complaints
                     await self._beat()
             self._look()
+            self._tell_offline()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(every or LOOK_S):
                     await self._woken.wait()
@@ -145,9 +149,30 @@ class Heart:
         }
         change = self.fleet.look(members, self._node.clock.monotonic())
         if change.silent:
-            log.warning("no heartbeat any more from %s", self._names(change.silent))
+            log.warning(
+                "no heartbeat any more from %s",
+                self._names(change.silent),
+                extra=Said.MEMBER_SILENT.of(count=len(change.silent)),
+            )
         if change.back:
-            log.info("the heart beats again of %s", self._names(change.back))
+            log.info(
+                "the heart beats again of %s",
+                self._names(change.back),
+                extra=Said.MEMBER_BACK.of(count=len(change.back)),
+            )
+
+    def _tell_offline(self) -> None:
+        """After an hour without a hub, a day, and each day more: where nothing goes on nothing else would be said."""
+        node = self._node
+        away = 0.0 if node.trust.role is Role.HUB or node.trust.membership is None else node.peers.offline_s()
+        if not away:
+            self._offline_at = OFFLINE_S
+        elif away >= self._offline_at:
+            waiting = node.writer.store.outbox.usage.messages
+            text = "no hub for %s; %d messages wait, and nothing is lost while there is room: kos-edge doctor"
+            span = "an hour" if self._offline_at == OFFLINE_S else f"{away / DAY_S:.0f} d"
+            log.warning(text, span, waiting, extra=Said.OFFLINE.of(count=waiting))
+            self._offline_at = (away // DAY_S + 1) * DAY_S
 
     def _names(self, kids: Iterable[bytes]) -> str:
         names = sorted(map(self._node.trust.name_of, kids))

@@ -14,6 +14,7 @@ from kos_edge.node.readers import Readers
 from kos_edge.node.sections import JournalSection
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
+from kos_edge.said import Said
 from kos_edge.store.outbox import Waiting
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
@@ -63,7 +64,7 @@ class Housekeeping:
                 await self._writer.run(self._forget)
                 await self._expire()
             except KosError as error:
-                log.warning("nothing can be let go of now: %s", error)
+                log.warning("nothing can be let go of now: %s", error, extra=Said.NOT_KEPT.of())
 
     def _forget(self, store: Store) -> None:
         """What others can make us remember, and nobody needs any more."""
@@ -81,7 +82,12 @@ class Housekeeping:
                 self.expired += gone
                 if gone:
                     self._buried(stream)
-                    log.info("%d messages for %s have outlived their ttl", gone, stream.audience)
+                    log.info(
+                        "%d messages for %s have outlived their ttl",
+                        gone,
+                        stream.audience,
+                        extra=Said.EXPIRED.of(audience=stream.audience, count=gone),
+                    )
 
     def _bury(self, stream: Stream, packs: list[Waiting], store: Store) -> int:
         mesh = self._trust.mesh

@@ -38,6 +38,7 @@ from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import Action
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import Uptime
+from kos_edge.said import Said
 from kos_edge.store.journal import Incoming, Intake, malformed_of
 from kos_edge.store.packs import Entry
 from kos_edge.store.store import Store
@@ -138,7 +139,9 @@ class Inbound:
         try:
             found, intake = await self.take(parcels)
         except Unavailable as error:
-            log.warning("nothing is taken from %s: %s", peer.name, error)
+            log.warning(
+                "nothing is taken from %s: %s", peer.name, error, extra=Said.NOT_TAKEN.of(peer=peer.name)
+            )
             return encode_answer(Answer((), wait_ms=WAIT_MS))
         finally:
             self._pending[peer.kid] -= 1
@@ -268,7 +271,10 @@ class Inbound:
         if intake.forks:
             await self._prove(intake.forks)
         elif intake.verdicts.get(Verdict.FORK):
-            log.warning("a fork: one key signed two packs for one place; nothing of it was taken")
+            log.warning(
+                "a fork: one key signed two packs for one place; nothing of it was taken",
+                extra=Said.FORK.of(),
+            )
         return intake
 
     async def _prove(self, forks: list[tuple[Pack, Pack]]) -> None:
@@ -315,7 +321,9 @@ class Inbound:
             answer = self._trust.news_for(body)
         finally:  # what was good before a fault in the rest is in force, on disk or not
             if self._trust.shut_out != before:
-                log.info("%s told of revoked or forked keys", peer.name)
+                log.info(
+                    "%s told of revoked or forked keys", peer.name, extra=Said.REVOKED.of(peer=peer.name)
+                )
                 self._cut_off()
             await self._save()
         return answer

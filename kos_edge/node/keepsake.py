@@ -16,6 +16,7 @@ from kos_edge.klp import cbor
 from kos_edge.klp.sealed import Sealed
 from kos_edge.node.durable_file import FILE_LIMIT, StateFile
 from kos_edge.node.trust import Trust
+from kos_edge.said import Said
 from kos_edge.store.database import Damaged
 from kos_edge.store.finds import is_proven
 from kos_edge.store.store import Store
@@ -47,7 +48,7 @@ def kept_or_empty(kept: Kept) -> dict[str, bytes]:
     try:
         found = kept.read()
     except Invalid as error:
-        log.warning("%s", error)
+        log.warning("%s", error, extra=Said.FILE_DAMAGED.of())
         return {}
     return {} if found is None else found.value
 

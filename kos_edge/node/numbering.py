@@ -20,6 +20,7 @@ from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.policy import is_in
 from kos_edge.node.settling import Settling
 from kos_edge.node.trust import Trust
+from kos_edge.said import Said
 from kos_edge.store.store import Store
 from kos_edge.store.takeover import Stand, forget_ends, renumber, take_over
 from kos_edge.store.writer import Writer
@@ -97,7 +98,12 @@ class Numbering:
             " or another device has a copy of it. This node goes on above that."
             " If there are two, keep one running: kos-edge rekey, there"
         )
-        log.warning("%s (%d messages were numbered anew)", self.warning, moved)
+        log.warning(
+            "%s (%d messages were numbered anew)",
+            self.warning,
+            moved,
+            extra=Said.RENUMBERED.of(count=moved),
+        )
         return True
 
     async def _seal_by_new_key(self, streams: list[Stream]) -> bool:
@@ -106,7 +112,11 @@ class Numbering:
         moved = await self._writer.run(lambda store: self._renumber(store, streams))
         self.renumbered += moved
         if moved:
-            log.info("%d messages that an earlier key had sealed are sealed again", moved)
+            log.info(
+                "%d messages that an earlier key had sealed are sealed again",
+                moved,
+                extra=Said.RENUMBERED.of(count=moved),
+            )
         return moved > 0
 
     async def leave_behind(self, peer: Membership, stream: Stream) -> bool:
@@ -124,7 +134,11 @@ class Numbering:
         self.jumps += self._writer.store.outbox.epoch != before
         if moved:
             self.renumbered += moved
-            log.warning("%d messages are numbered anew: their places were taken by others", moved)
+            log.warning(
+                "%d messages are numbered anew: their places were taken by others",
+                moved,
+                extra=Said.RENUMBERED.of(count=moved),
+            )
         return moved > 0
 
     def _refuses_all(self, peer: Membership) -> None:
@@ -134,7 +148,7 @@ class Numbering:
             " and start this node anew"
         )
         if self.warning != warning:
-            log.error("%s", warning)
+            log.error("%s", warning, extra=Said.FORK.of(peer=peer.name))
         self.warning = warning
 
     def accused(self, peer: Membership) -> None:
@@ -145,14 +159,18 @@ class Numbering:
             " then kos-edge rekey TOKEN here; switch the other one off"
         )
         if self.warning != warning:
-            log.error("%s", warning)
+            log.error("%s", warning, extra=Said.FORK.of(peer=peer.name))
         self.warning = warning
 
     def _beyond(self, store: Store, peer: Membership, synced: Synced) -> tuple[list[End], int]:
         """The lanes in which the peer holds more than we know of, and the epoch to go above, 0 for no need."""
         most = ((store.outbox.epoch >> _COUNTER_BIT) + MAX_LEAD) << _COUNTER_BIT
         if synced.epoch > most:
-            log.warning("%s speaks of a start of this node that cannot be", peer.name)
+            log.warning(
+                "%s speaks of a start of this node that cannot be",
+                peer.name,
+                extra=Said.PEER_WRONG.of(peer=peer.name),
+            )
         ends = [
             end
             for end in synced.ends

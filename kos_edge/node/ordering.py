@@ -12,6 +12,7 @@ from kos_edge.errors import Invalid, KosError, Refused, Unavailable, Unknown
 from kos_edge.klp import cbor
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.inbound import BOOTSTRAP_PATH
+from kos_edge.said import Said
 from kos_edge.transport.coap import CHANGED, POST, Request
 from kos_edge.transport.session import Session
 
@@ -59,7 +60,9 @@ class Ordering:
             troubles = await self.health()
             if troubles:
                 raise Refused(f"a health check fails: {troubles[0]}", hint="mend it, or --force")
-        log.warning("bootstrap again, in %s mode: %s", order.mode.value, cause)
+        log.warning(
+            "bootstrap again, in %s mode: %s", order.mode.value, cause, extra=Said.BOOTSTRAP_ORDERED.of()
+        )
         wish = Wish(order.mode, cause)
         loop = asyncio.get_running_loop()
         self._begun = loop.call_later(ANSWER_FIRST_S, startup.wish, wish)
@@ -89,7 +92,12 @@ class Ordering:
         if not may_order(peer):
             level = logging.DEBUG if self.refused else logging.WARNING  # whoever asks in a loop fills no log
             self.refused += 1
-            log.log(level, "%s asks for a bootstrap, which only issuers and operators may", peer.name)
+            log.log(
+                level,
+                "%s asks for a bootstrap, which only issuers and operators may",
+                peer.name,
+                extra=Said.ORDER_REFUSED.of(peer=peer.name),
+            )
             return cbor.encode([False, "only issuers and operators may order this"])
         if not body:
             return cbor.encode([True, self._nonces.give(now)])
@@ -102,7 +110,12 @@ class Ordering:
             )
             said = await self.again(signed.order, f"order of {signed.giver.name}")
         except KosError as error:
-            log.warning("an order to bootstrap, brought by %s, is not obeyed: %s", peer.name, error.message)
+            log.warning(
+                "an order to bootstrap, brought by %s, is not obeyed: %s",
+                peer.name,
+                error.message,
+                extra=Said.ORDER_REFUSED.of(peer=peer.name),
+            )
             return cbor.encode([False, f"{error.message} ({error.hint})" if error.hint else error.message])
         assert node.startup.sequence is not None
         node.startup.sequence.ordered(Ordered(signed.giver.name, signed.order.mode, signed.at, signed.raw))
@@ -126,7 +139,12 @@ class Ordering:
         raw = sign_order(
             order, key=trust.key, mesh=trust.mesh, target=kid, nonce=nonce, at=int(trust.at() or 0)
         )
-        log.warning("%s is ordered to bootstrap again in %s mode", trust.name_of(kid), order.mode.value)
+        log.warning(
+            "%s is ordered to bootstrap again in %s mode",
+            trust.name_of(kid),
+            order.mode.value,
+            extra=Said.BOOTSTRAP_ORDERED.of(peer=trust.name_of(kid)),
+        )
         try:
             done, said = await _ask(session, raw)
         except Unavailable as error:

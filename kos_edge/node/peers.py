@@ -25,6 +25,7 @@ from kos_edge.node.link import Declined, Link
 from kos_edge.node.racing import MOST, first_of, ways_to
 from kos_edge.node.trust import Trust
 from kos_edge.node.wanted import Wanted, unmet
+from kos_edge.said import Said
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Address
@@ -132,7 +133,7 @@ class Peers:
                 self._lost(kid)
             case Trouble(message, hint):
                 self.trouble = f"{message} ({hint})"
-                log.warning("discovery does not work: %s", self.trouble)
+                log.warning("discovery does not work: %s", self.trouble, extra=Said.DISCOVERY_FAILED.of())
             case Working():  # on other interfaces: a session may lead nowhere now, and nobody would say so
                 self.trouble = None
                 for link in self._links.values():
@@ -280,7 +281,8 @@ class Peers:
                 await link.confirm()
                 await self._retire(link)
                 return
-            log.log(level, "connected to %s over %s", peer.name, link.carrier)
+            about = Said.CONNECTED.of(peer=peer.name, carrier=link.carrier)
+            log.log(level, "connected to %s over %s", peer.name, link.carrier, extra=about)
             await link.run()
         except KosError as error:
             reason = error.message
@@ -296,7 +298,8 @@ class Peers:
                 if self._clock.monotonic() - began > SETTLED_S:
                     known.tries = 0
                 known.postpone(self._clock.monotonic(), self._lot())
-                log.log(level, "the session with %s is over: %s", peer.name, link.session.closed or reason)
+                about, why = Said.DISCONNECTED.of(peer=peer.name), link.session.closed or reason
+                log.log(level, "the session with %s is over: %s", peer.name, why, extra=about)
                 self._wake.set()
                 if self._group is not None:
                     self._fall_back(peer)

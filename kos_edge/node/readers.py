@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from kos_edge.klp import cbor
+from kos_edge.said import Said
 from kos_edge.store.store import Store
 
 KEY = "readers away"
@@ -36,7 +37,9 @@ class Readers:
             del away[name]
             store.records.forget_cursor(name)
             log.warning(
-                "%s has read nothing for long and is forgotten; it begins anew if it comes back", name
+                "%s has read nothing for long and is forgotten; it begins anew if it comes back",
+                name,
+                extra=Said.READER_FORGOTTEN.of(handler=name),
             )
         if away != before:
             store.database.put(KEY, cbor.encode(away) if away else None)

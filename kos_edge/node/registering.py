@@ -20,6 +20,7 @@ from kos_edge.klp import cbor
 from kos_edge.klp.pack import Position
 from kos_edge.mesh.claims import Role
 from kos_edge.node.bus import NodeSubscription
+from kos_edge.said import Said
 from kos_edge.store.store import Store
 
 if TYPE_CHECKING:
@@ -133,4 +134,5 @@ class Registering:
             await self._node.writer.run(lambda store: store.records.put(RECORD, kid, wire))
         except KosError as error:  # it is in the journal, and in memory
             log.debug("the registration of %s is not written: %s", delivery.source_name, error)
-        log.info("%s has registered: %s, version %s", delivery.source_name, found.role, found.version)
+        name, about = delivery.source_name, Said.REGISTERED.of(peer=delivery.source_name)
+        log.info("%s has registered: %s, version %s", name, found.role, found.version, extra=about)

@@ -134,7 +134,12 @@ class LogSection:
     """``[log]``: what the daemon writes to standard error."""
 
     level: str = setting(choice("debug", "info", "warning", "error"), "info", "From which weight on.")
-    format: str = setting(choice("text", "json"), "text", "Lines for people, or one JSON object a line.")
+    format: str = setting(
+        choice("auto", "text", "json"),
+        "auto",
+        "text: lines for people. json: one object a line. auto: entries with fields where standard error is systemd's\n"
+        "journal, else text.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

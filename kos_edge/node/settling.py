@@ -19,6 +19,7 @@ from kos_edge.klp.pack import Message, Position, Stream, encode_message, peek
 from kos_edge.klp.tombstone import is_tombstone
 from kos_edge.node.publisher import Newest
 from kos_edge.node.uptime import Uptime
+from kos_edge.said import Said
 from kos_edge.store.database import Damaged
 from kos_edge.store.outbox import Waiting
 from kos_edge.store.records import Dead
@@ -103,6 +104,7 @@ class Settling:
                 logging.DEBUG if self._failed else logging.WARNING,
                 "what is settled is not written: %s",
                 error,
+                extra=Said.NOT_KEPT.of(),
             )
             self._failed = True
             self._waiting[:0] = settled
@@ -181,7 +183,13 @@ class Settling:
         if not isinstance(message, Message):
             return False
         name = Reason(reason).name.lower() if reason in list(Reason) else str(reason)
-        log.warning("%s on %s is set aside: %s", position, message.topic, name)
+        log.warning(
+            "%s on %s is set aside: %s",
+            position,
+            message.topic,
+            name,
+            extra=Said.SET_ASIDE.of(topic=message.topic, message=str(position)),
+        )
         at_ms = self._uptime.wall_ms() or 0
         store.records.bury(Dead(str(position), at_ms, reason, message.topic, encode_message(message, 0)))
         return True

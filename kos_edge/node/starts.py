@@ -20,6 +20,7 @@ from kos_edge.errors import Invalid, KosError
 from kos_edge.node.config import BadConfiguration, Config, shown_config
 from kos_edge.node.durable_file import StateFile
 from kos_edge.node.statedir import StateDir
+from kos_edge.said import Said
 
 CHRONICLE_NAME = "bootstrap"
 
@@ -56,12 +57,12 @@ class ChronicleFile:
         try:
             found = self._file.read()
         except Invalid as error:
-            log.warning("%s: earlier starts are forgotten", error.message)
+            log.warning("%s: earlier starts are forgotten", error.message, extra=Said.FILE_DAMAGED.of())
             return Chronicle()
         if found is None:
             return Chronicle()
         if found.trouble is not None:
-            log.warning("%s: the one before is used", found.trouble)
+            log.warning("%s: the one before is used", found.trouble, extra=Said.FILE_DAMAGED.of())
         return found.value
 
     def write(self, chronicle: Chronicle) -> None:
@@ -69,7 +70,12 @@ class ChronicleFile:
         try:
             self._file.write(to_bytes(chronicle))
         except KosError as error:
-            log.log(logging.DEBUG if self._failed else logging.WARNING, "%s", error.message)
+            log.log(
+                logging.DEBUG if self._failed else logging.WARNING,
+                "%s",
+                error.message,
+                extra=Said.NOT_KEPT.of(),
+            )
             self._failed = True
 
 

@@ -35,6 +35,7 @@ from kos_edge.node.installed import OURS, NotSealed, anchors, examine
 from kos_edge.node.keyfile import find_key
 from kos_edge.node.registering import Registering
 from kos_edge.node.starts import ChronicleFile, Start
+from kos_edge.said import Said
 
 if TYPE_CHECKING:
     from kos_edge.node.node import Node
@@ -48,7 +49,7 @@ OnReady = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-class Said:
+class Told:
     """What one step says of itself."""
 
     def __init__(self) -> None:
@@ -128,16 +129,20 @@ class Startup:
         )
         sequence = Sequence(chronicle, (lambda chronicle: None) if self._file is None else self._file.write)
         if sequence.attempt.reason:
-            log.error("%s. Agents are not started: kos-edge bootstrap status", sequence.attempt.reason)
+            log.error(
+                "%s. Agents are not started: kos-edge bootstrap status",
+                sequence.attempt.reason,
+                extra=Said.NO_AGENTS.of(),
+            )
         return sequence
 
     @contextlib.contextmanager
-    def _step(self, step: Step) -> Iterator[Said]:
+    def _step(self, step: Step) -> Iterator[Told]:
         """One step: what fails it ends the start."""
         sequence, now = self.sequence, self._node.clock.monotonic
         assert sequence is not None
         sequence.begin(step, now())
-        said = Said()
+        said = Told()
         try:
             yield said
         except KosError as error:
@@ -152,7 +157,9 @@ class Startup:
 
     def _tell(self, step: Step, mark: Mark) -> None:
         if not mark.outcome.well:
-            log.warning("bootstrap, %s: %s", step.text, mark.said)
+            log.warning(
+                "bootstrap, %s: %s", step.text, mark.said, extra=Said.BOOTSTRAP_FAILED.of(step=step.text)
+            )
 
     def _update(self, step: Step, outcome: Outcome, said: str, mend: str = "") -> None:
         assert self.sequence is not None
@@ -170,7 +177,11 @@ class Startup:
             await self._integrity(said)
         if node.config.security.signatures == "strict" and said.mark.outcome is Outcome.FAILED:
             sequence.fall_back(f"the installed files are not as they were sealed: {said.mark.said}")
-            log.error("%s. Agents are not started: [security] signatures is strict", sequence.attempt.reason)
+            log.error(
+                "%s. Agents are not started: [security] signatures is strict",
+                sequence.attempt.reason,
+                extra=Said.NO_AGENTS.of(),
+            )
         with self._step(Step.CONFIGURATION) as said:
             trouble = node.config.trouble
             if trouble is None:
@@ -196,7 +207,7 @@ class Startup:
             else:
                 said(Outcome.DONE, "the vault is whole" if node.vault.exists else "there is no vault")
 
-    async def _integrity(self, said: Said) -> None:
+    async def _integrity(self, said: Told) -> None:
         """In a thread. Where the answer changes nothing about the start it comes later: nothing waits for it."""
         root, how = self._start.root, self._node.config.security.signatures
         if root is None:
@@ -248,7 +259,7 @@ class Startup:
         marks = [each.marks[Step.INTEGRITY] for each in self.chronicle.attempts[:-1]]
         return any(mark is not None and mark.outcome is Outcome.DONE for mark in marks)
 
-    async def _network(self, said: Said) -> None:
+    async def _network(self, said: Told) -> None:
         node, mode = self._node, self._mode
         if not mode.has_network:
             said(Outcome.SKIPPED, "minimal mode: nothing listens, and nobody is looked for")
@@ -276,7 +287,7 @@ class Startup:
             return Mark(Outcome.WAITING, 0.0, "no interface has an address yet; local work goes on")
         return Mark(Outcome.DONE, 0.0, f"{where} on {', '.join(names)}")
 
-    def _agents(self, said: Said) -> None:
+    def _agents(self, said: Told) -> None:
         node = self._node
         if not self._mode.has_agents:
             why = self._attempt_reason() or f"asked for by {self.chronicle.attempts[-1].cause}"
@@ -326,7 +337,7 @@ class Startup:
                 raise
             raise told.exceptions[0] from None  # a person's mistake, such as a port that is taken
 
-    async def _register(self, said: Said) -> None:
+    async def _register(self, said: Told) -> None:
         if not self._start.kept:
             said(Outcome.SKIPPED, "this node runs inside another program")
         elif not self._mode.has_network:

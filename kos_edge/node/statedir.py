@@ -31,6 +31,7 @@ from typing import Self
 from kos_edge.control.address import SOCKET_NAME
 from kos_edge.errors import Refused, Unavailable
 from kos_edge.node.durable_file import sync_directory
+from kos_edge.said import Said
 
 DIRECTORY_MODE = 0o750
 KEY_NAME = "node.key"
@@ -153,7 +154,12 @@ class StateDir:
                     raise StateInUse(self.path, lock.owner)
                 if not said and now() - began >= _SAY_AFTER * patience_s:
                     said = True
-                    log.warning("waiting for process %s, which works on %s", lock.owner, self.path)
+                    log.warning(
+                        "waiting for process %s, which works on %s",
+                        lock.owner,
+                        self.path,
+                        extra=Said.STATE_IN_USE.of(),
+                    )
                 await asyncio.sleep(_AGAIN_S)
             yield
 

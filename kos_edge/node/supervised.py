@@ -13,6 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 
 from kos_edge.errors import KosError
+from kos_edge.said import Said
 
 FEEDS = 3
 """In one watchdog interval: one that is late by half of it is no reason to be killed."""
@@ -58,7 +59,9 @@ class ServiceManager:
             except (KosError, TimeoutError) as error:
                 if not silent:
                     log.error(
-                        "no sign of life for the service manager: %s", error or f"nothing within {pause:g} s"
+                        "no sign of life for the service manager: %s",
+                        error or f"nothing within {pause:g} s",
+                        extra=Said.NO_PROGRESS.of(),
                     )
                 silent = True
             else:

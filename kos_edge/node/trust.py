@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from kos_edge.bootstrap.admission import Admission, Mode
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.klp import cbor
+from kos_edge.klp.fields import byte_strings
 from kos_edge.klp.identity import KeyPair, fingerprint_words
 from kos_edge.klp.pack import Pack, Stream
 from kos_edge.mesh.claims import Role
@@ -27,6 +28,7 @@ from kos_edge.mesh.policy import DENY_ALL, Policy, is_in, verify_policy
 from kos_edge.mesh.revocation import Revocations, read_numbers
 from kos_edge.mesh.roster import Roster
 from kos_edge.node.uptime import FLOOR_S
+from kos_edge.said import Said
 from kos_edge.store.finds import FORMER_KEY, LEFT_KEY, former_in, meshes_in
 from kos_edge.store.store import Store
 
@@ -144,7 +146,8 @@ class Trust:
             return self.is_for_others(stream)
         if source.kid not in self._withheld:
             self._withheld.add(source.kid)
-            log.warning("agents get nothing more of what came from %s: kos-edge export has it", source.name)
+            text = f"agents get nothing more from {source.name}: kos-edge export has it"
+            log.warning("%s", text, extra=Said.WITHHELD.of(peer=source.name))
         return True
 
     def check(self, cwt: bytes) -> Membership:
@@ -287,13 +290,14 @@ class Trust:
             fork = prove(member, one, other, self.mesh)
             return self.forks.add(fork) and self._quarantine(fork)
         except KosError as error:  # too long, or no room: it stays untaken and is found again
-            log.error("%s signed what no single source signs, and it cannot be kept: %s", member.name, error)
+            text = f"{member.name} signed what no single source signs, and it cannot be kept: {error}"
+            log.error("%s", text, extra=Said.FORK.of(peer=member.name))
             return False
 
     def _quarantine(self, fork: Fork) -> bool:
         self._forked += 1
         self._changes.append(lambda store: store.records.put(FORK, fork.kid, fork.raw))
-        log.error("%s", self.about_fork(fork))
+        log.error("%s", self.about_fork(fork), extra=Said.FORK.of())
         return True
 
     def about_fork(self, fork: Fork) -> str:
@@ -449,13 +453,13 @@ class Trust:
 
     def _take(self, wire: dict[object, object]) -> None:
         """Merge revocations (2), memberships (3), a policy (5) and forks (7)."""
-        revocations = _byte_strings(wire.get(2, []), "revocations")
+        revocations = byte_strings(wire.get(2, []), "revocations")
         if revocations:
             merged = self.revocations.merge(revocations)
             if merged.added:
                 self.save_revocations()
                 self._recheck_policy()
-        for cwt in _byte_strings(wire.get(3, []), "memberships"):
+        for cwt in byte_strings(wire.get(3, []), "memberships"):
             if len(cwt) > MAX_MEMBERSHIP:
                 raise Invalid("a membership that is too long")
             try:
@@ -466,7 +470,7 @@ class Trust:
         if isinstance(policy, bytes):
             with contextlib.suppress(Refused):  # its signer is revoked, as the other side will hear
                 self.set_policy(policy)
-        for raw in _byte_strings(wire.get(7, []), "forks"):
+        for raw in byte_strings(wire.get(7, []), "forks"):
             self._take_fork(raw)
 
     def _take_fork(self, raw: bytes) -> None:
@@ -478,7 +482,7 @@ class Trust:
             if self.forks.add(fork):
                 self._quarantine(fork)
         except Unavailable as error:
-            log.warning("%s", error)
+            log.warning("%s", error, extra=Said.FILE_DAMAGED.of())
 
     def _recheck_policy(self) -> None:
         """A policy falls with its signer; until another comes, nothing is allowed."""
@@ -487,12 +491,6 @@ class Trust:
                 verify_policy(self.policy.raw, self.mesh, revoked=self.revocations.is_revoked)
             except Refused:
                 self.policy = DENY_ALL
-
-
-def _byte_strings(value: object, what: str) -> list[bytes]:
-    if not isinstance(value, list) or len(value) > 64 or not all(isinstance(item, bytes) for item in value):
-        raise Invalid(f"{what} are an array of byte strings")
-    return value
 
 
 def explain(error: KosError) -> str:

@@ -10,6 +10,7 @@ from heapq import nsmallest
 from kos_edge.discovery.sighting import Found
 from kos_edge.mesh.claims import Role
 from kos_edge.node.trust import Trust
+from kos_edge.said import Said
 from kos_edge.transport.session import Session
 
 RETRY_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # pauses between tries at one peer; a power cut ends for all at once
@@ -47,7 +48,9 @@ class Wanted:
 
     def complain(self, text: str, level: int) -> None:
         """Say what stands in the way; the same again is for those who debug."""
-        log.log(level if text != self.complaint else logging.DEBUG, "%s", text)
+        log.log(
+            level if text != self.complaint else logging.DEBUG, "%s", text, extra=Said.PEER_NOT_REACHED.of()
+        )
         self.complaint = text
 
 

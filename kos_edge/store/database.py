@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kos_edge.errors import Invalid, KosError, Unavailable
+from kos_edge.said import Said
 from kos_edge.store import sql
 from kos_edge.store.carve import lost_commits
 from kos_edge.store.migrations import downgrade, upgrade
@@ -153,7 +154,7 @@ class Database:
             return self._transact(work)
         except sqlite3.Error as error:
             if self._is_full(error) and self.space.release():
-                log.warning("%s", self.space.trouble)
+                log.warning("%s", self.space.trouble, extra=Said.DISK_FULL.of())
                 return self._again(work)
             raise self.failed(error) from error
 
@@ -223,7 +224,10 @@ class Database:
         if code.startswith("SQLITE_IOERR") and not self._is_full(error):
             if self.trouble is None:
                 log.warning(
-                    "the disk failed under %s (%s); nothing of that commit is accepted", self.path, code
+                    "the disk failed under %s (%s); nothing of that commit is accepted",
+                    self.path,
+                    code,
+                    extra=Said.DISK_FAILED.of(),
                 )
             self.trouble = (
                 f"the disk fails under {self.path} ({code}): see dmesg; what was accepted before is safe"
@@ -259,7 +263,7 @@ class Database:
             raise
         before.close()
         self._suspect, self._stale, self.trouble = False, True, None
-        log.warning("%s was opened again and checked: it is well", self.path)
+        log.warning("%s was opened again and checked: it is well", self.path, extra=Said.DISK_WELL.of())
 
     def _is_full(self, error: sqlite3.Error) -> bool:
         """Whether this is for want of room: SQLite says a failure of the disk where its shared memory cannot grow."""

@@ -13,6 +13,7 @@ from kos_edge.delivery.limits import Amount
 from kos_edge.errors import Invalid
 from kos_edge.klp.message import Prepared, decode_message, prepare
 from kos_edge.klp.pack import Class, Entry, Priority
+from kos_edge.said import Said
 from kos_edge.store import sql
 from kos_edge.store.database import Database
 from kos_edge.store.owed import Appended, Stamp
@@ -57,7 +58,8 @@ class Latest:
                 key = (audience, Class.from_code(code), topic)
             except Invalid as error:
                 self.unreadable += 1
-                log.warning("the newest value of a topic cannot be read: %s", error)
+                about = Said.STORE_DAMAGED.of(topic=topic)
+                log.warning("the newest value of a topic cannot be read: %s", error, extra=about)
                 continue
             stamp = Stamp(uptime, wall, uncertainty, steady)
             self._kept[key] = Kept(message, stamp, message.size, earlier=True)

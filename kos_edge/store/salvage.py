@@ -24,6 +24,7 @@ from kos_edge.klp.message import Reason
 from kos_edge.klp.pack import Stream
 from kos_edge.klp.sealed import Sealed, peek_sealed
 from kos_edge.klp.tombstone import bury
+from kos_edge.said import Said
 from kos_edge.store import sql
 from kos_edge.store.carve import Pages
 from kos_edge.store.database import Damaged, Database, kept_log, log_of
@@ -99,7 +100,11 @@ class Rescue:
 def salvage(path: Path, rescue: Rescue) -> Salvaged:
     """Put a new database in the place of the damaged one at `path`, which nobody has open."""
     key = rescue.key
-    log.error("%s is damaged: what can be proven of it is brought into a new one", path)
+    log.error(
+        "%s is damaged: what can be proven of it is brought into a new one",
+        path,
+        extra=Said.STORE_DAMAGED.of(),
+    )
     fresh = path.with_name(f"{path.name}.salvage")
     _remove(fresh)
     kept = kept_log(path)
@@ -131,7 +136,7 @@ def salvage(path: Path, rescue: Rescue) -> Salvaged:
     aside.touch()  # where there was nothing: the warning goes with it
     _remove(path.with_name(f"{path.name}-shm"))
     finish(path)
-    log.error("%s", salvaged.text)
+    log.error("%s", salvaged.text, extra=Said.STORE_SALVAGED.of())
     return salvaged
 
 

@@ -153,5 +153,5 @@ async def test_what_agents_do_not_get_any_more_of_a_revoked_key_is_said_once_and
         await late.close()
         assert heard == []
         said = [record.message for record in caplog.records if "agents get nothing more" in record.message]
-        assert said == ["agents get nothing more of what came from edge: kos-edge export has it"]
+        assert said == ["agents get nothing more from edge: kos-edge export has it"]
         assert [each["body"] async for each in hub.operations.export()] == [1.0, 2.0]
