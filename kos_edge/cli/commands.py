@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "admit": ("members:admit", "Let a waiting newcomer in."),
         "reject": ("members:reject", "Send a waiting newcomer away."),
         "revoke": ("members:revoke", "Take a membership back, for good."),
+        "decommission": ("decommission:decommission", "End this node, or at a hub another one, for good."),
         "rename": ("members:rename", "Give a member another name."),
         "peers": ("looking:peers", "The nodes that this one knows."),
         "hub": ("authority:hub", "Make another hub, or one in the place of a dead one."),

@@ -81,3 +81,22 @@ class AgainReport(TypedDict):
 
     node: str
     said: str
+
+
+class DecommissionReport(TypedDict):
+    """A node that is no more: `files` were overwritten and removed.
+
+    `looked_for` are the secrets whose bytes were looked for in every file of the state and of the configuration, in
+    plain, hex and base64; `before` and `after` say where they were found; what cannot be looked for is `not_looked_for`.
+    """
+
+    state: str
+    name: str | None
+    kid: str | None
+    files: int
+    looked_for: list[str]
+    not_looked_for: list[str]
+    before: list[str]
+    after: list[str]
+    bytes_before: int
+    bytes_after: int

@@ -118,3 +118,15 @@ def read_ids(value: object) -> bytes:
 
 def _split(ids: bytes) -> Iterable[bytes]:
     return (ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES))
+
+
+def about(fork: Fork) -> str:
+    """What a person should know of a key in quarantine, and do."""
+    name = fork.member.name
+    if fork.member.can_issue:
+        way_back = f"Keep neither: kos-edge hub replace {name}, with the recovery file"
+    else:
+        way_back = f"Keep the right one: kos-edge invite --replaces {name}, then kos-edge rekey TOKEN there"
+    return (
+        f"{name} is in quarantine: a clone or a restored card ({fork.how}, signed with one key). {way_back}"
+    )

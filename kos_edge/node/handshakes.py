@@ -27,7 +27,7 @@ from kos_edge.bootstrap.enrolment import (
 from kos_edge.bootstrap.responders import Decision, Outcome, Proven, Responders
 from kos_edge.bootstrap.session import Finish, InitiatorHandshake
 from kos_edge.clock import Clock
-from kos_edge.errors import KosError, Misuse, Refused, Unavailable
+from kos_edge.errors import Invalid, KosError, Misuse, Refused, Unavailable
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.mesh.token import Token
@@ -279,40 +279,62 @@ class Handshakes:
         def wanted(identified: Identified) -> bool:
             return expect is None or (isinstance(identified.peer, Membership) and expect(identified.peer))
 
-        own = self._trust.membership
+        own, renewal = self._trust.membership, self._trust.renewal
         if own is None:
             raise Unavailable("this node has left its mesh")
-        renew = own.renewal_due(self._trust.at())
+        candidate, refusal = renewal.candidate, None
+        if candidate is not None:
+            try:
+                return await self._reach(address, candidate, kid, wanted, explicit=True)
+            except (Refused, Invalid) as error:
+                refusal = error
+        reached = await self._reach(address, own, kid, wanted, explicit=own.renewal_due(self._trust.at()))
+        if refusal is not None and renewal.candidate is candidate:
+            renewal.failed(refusal)
+            await self._save()
+        return reached
+
+    async def _reach(
+        self,
+        address: Address,
+        own: Membership,
+        kid: bytes | None,
+        wanted: Callable[[Identified], bool],
+        *,
+        explicit: bool,
+    ) -> Reached:
+        """The same, shown as `own`; `explicit` lets the peer say whether it accepts that, and give a newer one."""
         handshake = InitiatorHandshake(
             self._trust.key,
-            self.credential(),
+            kcwt(own.cwt),
             trust=self._recognise,
             is_taken=self._is_taken_by_anybody,
             now=self._clock.monotonic(),
             kid=kid,
             expect=wanted,
-            finish=Finish.EXPLICIT if renew else Finish.COMBINED,
+            finish=Finish.EXPLICIT if explicit else Finish.COMBINED,
             understood=EAD_4_LABELS,
             random=self._random,
         )
         with self._reserved(handshake.c_i):
-            return await self._reach(address, handshake, renew)
-
-    async def _reach(self, address: Address, handshake: InitiatorHandshake, renew: bool) -> Reached:
-        target, established = await self._converse(address, handshake)
-        peer = established.peer
-        assert isinstance(peer, Membership)
-        if renew and self._trust.mesh is not None:
-            answer = read_answer(_items(established), mesh=self._trust.mesh, public=self._trust.key.public)
-            if isinstance(answer, Membership):
-                self._trust.learn(answer)
-        self._trust.learn(peer)
-        if target.carrier != "tcp":
-            self._trust.reached(peer.kid, target.host, target.port)
-        await self._save()
-        session = self.endpoint.add_session(target, established.keys, peer)
-        self.succeeded += 1
-        return Reached(session, peer, established.message_3 or b"")
+            target, established = await self._converse(address, handshake)
+            peer = established.peer
+            assert isinstance(peer, Membership)
+            if explicit and self._trust.mesh is not None:
+                if own is self._trust.renewal.candidate:
+                    self._trust.renewal.worked()
+                answer = read_answer(
+                    _items(established), mesh=self._trust.mesh, public=self._trust.key.public
+                )
+                if isinstance(answer, Membership):
+                    self._trust.learn(answer)
+            self._trust.learn(peer)
+            if target.carrier != "tcp":
+                self._trust.reached(peer.kid, target.host, target.port)
+            await self._save()
+            session = self.endpoint.add_session(target, established.keys, peer)
+            self.succeeded += 1
+            return Reached(session, peer, established.message_3 or b"")
 
     async def enrol(
         self, address: Address, *, mesh: bytes | None, token: Token | None, role: Role, name: str

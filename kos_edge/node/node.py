@@ -53,6 +53,7 @@ from kos_edge.node.ordering import Ordering
 from kos_edge.node.peers import Peers
 from kos_edge.node.publisher import Publisher, Sealer, Terms
 from kos_edge.node.readers import Readers
+from kos_edge.node.renewal import Renewing
 from kos_edge.node.settling import Settling
 from kos_edge.node.starts import Start
 from kos_edge.node.startup import Startup
@@ -279,6 +280,7 @@ class Node:
             lot=lambda: int.from_bytes(self.random(4)) / 2**32,
         )
         self.settling.freed = self.peers.news
+        self.renewing = Renewing(self.trust.renewal, self.peers, lambda: self.trust.membership, self.trust.at)
         self.enrolment = Enrolment(
             self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh, save=self.save
         )
@@ -321,7 +323,7 @@ class Node:
                 self.peers.add_static(parse_peer(text, DEFAULT_PORT))
             for kid, (host, port) in self.trust.addresses.items():
                 self.peers.heard(Found(kid, None, None, (Hint(host, port, port),)))
-            parts += [self.peers.run, self.enrolment.run]
+            parts += [self.peers.run, self.enrolment.run, self.renewing.run]
         parts += [self.housekeeping.run, self.forecasting.run, self.heart.run]
         if network and self.mdns is not None:
             parts.append(self.mdns.run)

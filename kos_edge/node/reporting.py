@@ -33,6 +33,7 @@ from kos_edge.klp.pack import Message, Position
 from kos_edge.klp.pack import Reason as Removal
 from kos_edge.klp.table import Entry
 from kos_edge.mesh.claims import Role
+from kos_edge.mesh.fork import about as about_fork
 from kos_edge.mesh.membership import Membership
 from kos_edge.monitor.fleet import Standing as Heartbeat
 from kos_edge.node.attempts import MOST
@@ -317,6 +318,8 @@ NO_HUB_HEARD = (
 )
 
 
+ENDING_S = 30 * 86_400.0
+"""Before its end a membership that was not renewed is warned of: it has been due for three months."""
 LISTEN_S = 3.0
 """After the start, until it is no surprise any more that nobody is heard."""
 
@@ -346,7 +349,8 @@ def warnings(node: Node) -> list[str]:
         )
     if node.trust.admission is not None and node.config.admission.open:
         found.append("admission is open: everybody who finds this hub becomes a member")
-    found += [node.trust.about_fork(fork) for fork in node.trust.forks]
+    found += _ending(node)
+    found += [about_fork(fork) for fork in node.trust.forks]
     if node.numbering.warning:
         found.append(node.numbering.warning)
     found += [f"no session with a hub: {text}" for text in node.peers.complaints()]
@@ -357,6 +361,19 @@ def warnings(node: Node) -> list[str]:
     if node.uptime.wall_ms() is None:
         found.append("this machine's clock is not set; messages carry no time until it is")
     return found
+
+
+def _ending(node: Node) -> list[str]:
+    """This node's membership, where it ends soon and should have been renewed long ago."""
+    own, at = node.trust.membership, node.trust.at()
+    if own is None or at is None or at < own.not_after - ENDING_S:
+        return []
+    how = (
+        "its mesh's recovery file renews it: kos-edge hub"
+        if own.can_issue
+        else "a hub renews it when they meet"
+    )
+    return [f"this node's membership ends at {time_text(own.not_after)}, and was not renewed: {how}"]
 
 
 def _hears_no_hub(node: Node) -> bool:

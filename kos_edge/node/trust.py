@@ -19,7 +19,7 @@ from kos_edge.klp.fields import byte_strings
 from kos_edge.klp.identity import KeyPair, fingerprint_words
 from kos_edge.klp.pack import Pack, Stream
 from kos_edge.mesh.claims import Role
-from kos_edge.mesh.fork import Fork, Forks, prove, read_ids, verify_fork
+from kos_edge.mesh.fork import Fork, Forks, about, prove, read_ids, verify_fork
 from kos_edge.mesh.invitation import Invitations
 from kos_edge.mesh.issuer import Issuer
 from kos_edge.mesh.known_keys import KnownKeys
@@ -27,6 +27,8 @@ from kos_edge.mesh.membership import MAX_MEMBERSHIP, Membership, is_shut_out, ve
 from kos_edge.mesh.policy import DENY_ALL, Policy, is_in, verify_policy
 from kos_edge.mesh.revocation import Revocations, read_numbers
 from kos_edge.mesh.roster import Roster
+from kos_edge.node.renewal import KEY as CANDIDATE
+from kos_edge.node.renewal import Renewal, is_tried
 from kos_edge.node.uptime import FLOOR_S
 from kos_edge.said import Said
 from kos_edge.store.finds import FORMER_KEY, LEFT_KEY, former_in, meshes_in
@@ -69,6 +71,7 @@ class Trust:
         self.wish: dict[str, str] | None = None
         self.addresses: dict[bytes, tuple[str, int]] = {}
         self.former: dict[bytes, bytes] = {}  # public keys that this node had, by kid, the latest first
+        self.renewal = Renewal(self._take_over, lambda change: self._changes.append(change))
         self.left: list[bytes] = []
         """The meshes that this node has left: what it kept of them is signed for them."""
         self._changes: list[Change] = []
@@ -172,6 +175,9 @@ class Trust:
 
     def learn(self, member: Membership) -> bool:
         """Take a verified membership into the roster; True when it was news."""
+        own = self.membership
+        if own is not None and member.kid == self.kid and is_tried(member):
+            return self.renewal.offer(own, member)
         if not self.roster.add(member):
             return False
         self.save(member)
@@ -183,9 +189,7 @@ class Trust:
         """This node is a member of `mesh` now."""
         if self.mesh != mesh:
             self._enter(mesh)
-        self._become(member)
-        self.roster.add(member)
-        self.save(member)
+        self._take_over(member)
         self.want(None)
 
     def reached(self, kid: bytes, host: str, port: int) -> None:
@@ -209,9 +213,19 @@ class Trust:
         self.mesh = self.membership = self.admission = self.wish = None
         self.roster, self.policy, self.addresses = Roster(), DENY_ALL, {}
         self.forks = Forks(bytes(32))
+        self.renewal.clear()
 
         def work(store: Store) -> None:
-            for key in ("mesh", "membership", "wish", "policy", "revocations", "invitations", "allowed"):
+            for key in (
+                "mesh",
+                "membership",
+                CANDIDATE,
+                "wish",
+                "policy",
+                "revocations",
+                "invitations",
+                "allowed",
+            ):
                 store.database.put(key, None)
             store.database.put(LEFT_KEY, left)
             store.records.clear(MEMBER)
@@ -233,10 +247,14 @@ class Trust:
 
     def _enter(self, mesh: bytes) -> None:
         self.mesh = mesh
-        self.revocations = Revocations(mesh)
-        self.forks = Forks(mesh)
+        self.revocations, self.forks = Revocations(mesh), Forks(mesh)
         self.roster = Roster(self.revocations.is_revoked)
         self._changes.append(lambda store: store.database.put("mesh", mesh))
+
+    def _take_over(self, member: Membership) -> None:
+        self._become(member)
+        self.roster.add(member)
+        self.save(member)
 
     def _become(self, member: Membership) -> None:
         self.membership, self.name, self.role = member, member.name, member.role
@@ -297,19 +315,8 @@ class Trust:
     def _quarantine(self, fork: Fork) -> bool:
         self._forked += 1
         self._changes.append(lambda store: store.records.put(FORK, fork.kid, fork.raw))
-        log.error("%s", self.about_fork(fork), extra=Said.FORK.of())
+        log.error("%s", about(fork), extra=Said.FORK.of())
         return True
-
-    def about_fork(self, fork: Fork) -> str:
-        """What a person should know of a key in quarantine, and do."""
-        name = fork.member.name
-        if fork.member.can_issue:
-            way_back = f"Keep neither: kos-edge hub replace {name}, with the recovery file"
-        else:
-            way_back = (
-                f"Keep the right one: kos-edge invite --replaces {name}, then kos-edge rekey TOKEN there"
-            )
-        return f"{name} is in quarantine: a clone or a restored card ({fork.how}, signed with one key). {way_back}"
 
     def _forget_fork(self, kid: bytes) -> None:
         self.forks.drop(kid)
@@ -363,6 +370,9 @@ class Trust:
         own = database.get("membership")
         if own is not None:
             self._take_up(verify_membership(own, mesh, at=self.at()), database.get(REKEY))
+        candidate = database.get(CANDIDATE)
+        if candidate is not None and self.membership is not None:
+            self.learn(verify_membership(candidate, mesh, at=self.at()))
         policy = database.get("policy")
         if policy is not None:
             self.policy = verify_policy(policy, mesh)
@@ -491,8 +501,3 @@ class Trust:
                 verify_policy(self.policy.raw, self.mesh, revoked=self.revocations.is_revoked)
             except Refused:
                 self.policy = DENY_ALL
-
-
-def explain(error: KosError) -> str:
-    """One line for the log: what happened, and the next step."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message

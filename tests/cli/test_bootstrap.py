@@ -58,3 +58,19 @@ def test_what_needs_a_daemon_says_so(kos_edge: CommandLine, words: tuple[str, ..
     assert done.code == 69
     assert "kos-edge --state" in done.err
     assert kos_edge("bootstrap", "--mode", "turbo").code == 2
+
+
+def test_a_node_is_ended_only_by_one_who_says_so(kos_edge: CommandLine) -> None:
+    assert kos_edge("decommission", stdin="n\n").code == 130
+    assert kos_edge("decommission", "--json").code == 2
+    assert (kos_edge.state / "node.key").exists()
+    done = kos_edge("decommission", stdin="y\n")
+    assert done.code == 0
+    assert "no key is left" in done.out
+    assert list(kos_edge.state.iterdir()) == []
+    assert kos_edge("decommission", "--yes", "--json").error["kind"] == "unavailable"
+
+
+def test_at_the_hub_it_is_a_revocation(kos_edge: CommandLine, daemon: Daemon) -> None:
+    assert "is decommissioned" in kos_edge("decommission", "pump").out
+    assert daemon.node.asked[-1] == ("revoke", {"who": "pump", "reason": "decommissioned"})

@@ -220,6 +220,7 @@ class SmallNode(NodeVaultOperations):
         return {"kid": KID, "name": who}
 
     async def revoke(self, *, who: str, reason: str | None = None) -> RevokeReport:
+        self.asked.append(("revoke", {"who": who, "reason": reason}))
         return {"kid": KID, "name": who, "number": 1, "at": AT, "reason": reason}
 
     async def rename(self, *, who: str, name: str) -> MemberReport:
