@@ -87,7 +87,7 @@ class DecommissionReport(TypedDict):
     """A node that is no more: `files` were overwritten and removed.
 
     `looked_for` are the secrets whose bytes were looked for in every file of the state and of the configuration, in
-    plain, hex and base64; `before` and `after` say where they were found; what cannot be looked for is `not_looked_for`.
+    plain, hex and base64; `before` and `after` say where they were found; what could not be is `not_looked_for`.
     """
 
     state: str
