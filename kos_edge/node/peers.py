@@ -196,12 +196,6 @@ class Peers:
             if not known.trying and known.next_try <= self._clock.monotonic():
                 self._begin(kid, known, session.address)
 
-    def meet_hubs(self) -> None:
-        """A handshake with each hub that is connected by datagrams; the session serves until then."""
-        for link in self._links.values():
-            if link.peer.role is Role.HUB:
-                self.hinted(link.session)
-
     def ended(self, session: Session) -> None:
         """A session was closed, by whomever: its link has to notice."""
         for link in self._links.values():

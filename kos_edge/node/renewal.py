@@ -103,7 +103,13 @@ class Renewing:
             own = self._own()
             wanted = own is not None and (self._renewal.candidate or own.renewal_due(self._at()))
             if own is not None and is_tried(own) and wanted:
-                self._peers.meet_hubs()
+                self._meet_hubs()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._renewal.offered.wait()
+
+    def _meet_hubs(self) -> None:
+        """A handshake with each hub that is connected by datagrams; the session serves until then."""
+        for link in self._peers.links.values():
+            if link.peer.role is Role.HUB:
+                self._peers.hinted(link.session)

@@ -409,25 +409,24 @@ class Trust:
 
     def news_request(self, offer: Iterable[bytes] = ()) -> bytes:
         """The body of `POST /trust`: what we have heard, and memberships that the other side asked for."""
-        body: dict[int, object] = {1: self._numbers(), 4: self.policy.number} | self._held_forks()
+        body: dict[int, object] = {1: self.revocations.numbers(), 4: self.policy.number} | self._held_forks()
         offered = list(offer)
         if offered:
             body[3] = offered
         return cbor.encode(body)
-
-    def _numbers(self) -> object:
-        return self.revocations.numbers()
 
     def _held_forks(self) -> dict[int, object]:
         return {6: self.forks.ids()} if len(self.forks) else {}
 
     def told_fork(self, fork: bytes) -> bytes:
         """The body of a `POST /trust` that hands one proof of a fork over."""
-        return cbor.encode({1: self._numbers(), 4: self.policy.number, 7: [fork]} | self._held_forks())
+        return cbor.encode(
+            {1: self.revocations.numbers(), 4: self.policy.number, 7: [fork]} | self._held_forks()
+        )
 
     def told(self, revocation: bytes) -> bytes:
         """The body of a `POST /trust` that hands one revocation over."""
-        return cbor.encode({1: self._numbers(), 2: [revocation], 4: self.policy.number})
+        return cbor.encode({1: self.revocations.numbers(), 2: [revocation], 4: self.policy.number})
 
     def news_for(self, body: bytes) -> bytes:
         """Answer a `POST /trust`: what the other has not heard yet.
@@ -446,7 +445,7 @@ class Trust:
                 break
             news.append(raw)
             size += len(raw)
-        answer: dict[int, object] = {1: self._numbers(), 2: news} | self._held_forks()
+        answer: dict[int, object] = {1: self.revocations.numbers(), 2: news} | self._held_forks()
         theirs = wire.get(4, 0)
         if self.policy.raw and type(theirs) is int and theirs < self.policy.number and not news:
             answer[5] = self.policy.raw
