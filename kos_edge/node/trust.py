@@ -63,8 +63,7 @@ class Trust:
         self.name = ""
         self.role = Role.EDGE
         self.membership: Membership | None = None
-        self.revocations = Revocations(bytes(32))
-        self.forks = Forks(bytes(32))
+        self.revocations, self.forks = Revocations(bytes(32)), Forks(bytes(32))
         self.roster = Roster()
         self.policy: Policy = DENY_ALL
         self.admission: Admission | None = None
@@ -216,17 +215,9 @@ class Trust:
         self.renewal.clear()
 
         def work(store: Store) -> None:
-            for key in (
-                "mesh",
-                "membership",
-                CANDIDATE,
-                "wish",
-                "policy",
-                "revocations",
-                "invitations",
-                "allowed",
-            ):
+            for key in ("mesh", "membership", "wish", "policy", "revocations", "invitations", "allowed"):
                 store.database.put(key, None)
+            store.database.put(CANDIDATE, None)
             store.database.put(LEFT_KEY, left)
             store.records.clear(MEMBER)
             store.records.clear(ADDRESS)
