@@ -50,6 +50,8 @@ class Delivery:
     """Seconds until it expires; None when it never does. An expired message is not delivered at all."""
     late: bool = False
     """Something newer of its fresh-first stream has come before."""
+    trace: str | None = None
+    """The trace context that it brought, a W3C traceparent."""
 
 
 Handler = Callable[[Delivery], Awaitable[None]]

@@ -190,6 +190,7 @@ def prepare_all(
     ttl_s: int | None = None,
     category: str | None = None,
     correlation: str | None = None,
+    trace: str | None = None,
 ) -> list[Prepared]:
     """Payloads on one topic ready for their places, each with its offset; Invalid as `prepare`.
 
@@ -197,12 +198,12 @@ def prepare_all(
     """
     if not isinstance(payloads, readings.Readings):
         return [
-            prepare(Message(name, payload, offset_ms, ttl_s, category, correlation))
+            prepare(Message(name, payload, offset_ms, ttl_s, category, correlation, trace))
             for payload, offset_ms in zip(payloads, offsets_ms, strict=True)
         ]
     topic.check_topic(name)
     entry = Entry(name, payloads.form)
-    options = _encoded_options(Message(name, body.Data(None), 0, ttl_s, category, correlation))
+    options = _encoded_options(Message(name, body.Data(None), 0, ttl_s, category, correlation, trace))
     tails = [each + options for each in payloads.tails] if options else payloads.tails
     blocks: list[Prepared] = []
     for offset_ms, run in groupby(zip(offsets_ms, tails, strict=True), key=itemgetter(0)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from kos_edge.errors import Invalid
 
@@ -57,3 +58,14 @@ def _is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_url(text: str) -> None:
+    """Invalid unless it is an address of HTTP with a host and no path of its own."""
+    try:
+        url = urlsplit(text)
+        fine = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        fine = False
+    if not fine:
+        raise Invalid(f"{text[:60]!r} is no address of HTTP", hint="such as http://collector:4318")

@@ -27,6 +27,7 @@ from kos_edge.node.sections import (
     SecretSettings,
     SecuritySection,
     TopicSettings,
+    TraceSection,
     VaultSection,
 )
 from kos_edge.node.settings import Place, example_fields, key_of, nearest, read_fields, shown_fields
@@ -45,6 +46,7 @@ SECTIONS: dict[str, type] = {
     "admission": AdmissionSection,
     "log": LogSection,
     "monitor": MonitorSection,
+    "trace": TraceSection,
     "vault": VaultSection,
     "security": SecuritySection,
     "bootstrap": BootstrapSection,
@@ -106,6 +108,7 @@ class Config:
     admission: AdmissionSection = field(default_factory=AdmissionSection)
     log: LogSection = field(default_factory=LogSection)
     monitor: MonitorSection = field(default_factory=MonitorSection)
+    trace: TraceSection = field(default_factory=TraceSection)
     vault: VaultSection = field(default_factory=VaultSection)
     security: SecuritySection = field(default_factory=SecuritySection)
     bootstrap: BootstrapSection = field(default_factory=BootstrapSection)

@@ -17,6 +17,7 @@ from kos_edge.agents.agent import Agent
 from kos_edge.agents.loader import load
 from kos_edge.bootstrap.sequence import Mode
 from kos_edge.control.server import ControlServer
+from kos_edge.errors import Unavailable
 from kos_edge.node.config import BadConfiguration, Config
 from kos_edge.node.config_sources import load_config
 from kos_edge.node.installed import installation
@@ -32,6 +33,7 @@ from kos_edge.said import Said
 
 if TYPE_CHECKING:
     from kos_edge.node.monitoring import Monitoring
+    from kos_edge.node.tracing import OpenTelemetry
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +141,7 @@ async def _serve(
     """One life of the daemon; whether another is to follow at once."""
     node = Node(state, config=settings, start=start)
     node.agent_files = sources
+    tracing = _tracing(node)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -173,6 +176,8 @@ async def _serve(
         if monitoring is not None:
             await monitoring.close()
         await server.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
     if node.startup.again:
         manager.say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
     return node.startup.again
@@ -182,6 +187,21 @@ async def _count_repeats(quiet: Quiet) -> None:
     while True:
         await asyncio.sleep(FLUSH_S)
         quiet.flush()
+
+
+def _tracing(node: Node) -> OpenTelemetry | None:
+    """What traces messages, where that is wanted; nobody else pays for its imports. Raises Unavailable."""
+    if node.config.trace.endpoint is None:
+        return None
+    try:
+        from kos_edge.node.tracing import OpenTelemetry
+    except ImportError as error:
+        text = f"[trace] needs OpenTelemetry, which is not installed ({error.name})"
+        raise Unavailable(text, hint="pip install 'kos-edge[trace]'") from None
+    node.tracer = tracing = OpenTelemetry(
+        node.config.trace, node=lambda: node.trust.name, name_of=lambda kid: node.trust.name_of(kid)
+    )
+    return tracing
 
 
 def _monitoring(node: Node, operations: NodeOperations) -> Monitoring | None:

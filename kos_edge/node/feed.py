@@ -23,6 +23,7 @@ from kos_edge.klp.sealed import Sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.klp.topic import check_filter, matches
 from kos_edge.node.attempts import AFTER_S, MOST, Attempts
+from kos_edge.node.traces import Tracer
 from kos_edge.node.uptime import Uptime
 from kos_edge.said import Said
 from kos_edge.store.packs import Entry
@@ -87,6 +88,7 @@ class Feed:
         self.readers: set[Subscriber] = set()
         """Those that run: they look at what is new at once, so that nobody reads back what nobody wants."""
         self.dead = 0
+        self.tracer: Tracer | None = None
 
     def announce(self, entries: Sequence[Entry] = ()) -> None:
         """The journal has grown, by `entries` where it is known what: they need not be read and decoded again."""
@@ -174,6 +176,7 @@ class Feed:
                 correlation=item.correlation,
                 ttl_left=left,
                 late=entry.late,
+                trace=item.trace,
             )
             yield Heard(entry.id, delivery, entry.pack, item)
 
@@ -352,7 +355,10 @@ class Subscriber:
         while self._attempts.count(ident) < MOST:
             await self._attempts.begin(ident, entry)
             try:
-                await self._handler(heard.delivery)
+                if self._feed.tracer is None:
+                    await self._handler(heard.delivery)
+                else:
+                    await self._feed.tracer.handle(self._handler, self.name, heard.delivery)
             except asyncio.CancelledError:
                 await asyncio.shield(self._attempts.broken_off(ident, entry))
                 raise

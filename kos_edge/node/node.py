@@ -58,6 +58,7 @@ from kos_edge.node.settling import Settling
 from kos_edge.node.starts import Start
 from kos_edge.node.startup import Startup
 from kos_edge.node.statedir import STORE_NAME, StateDir
+from kos_edge.node.traces import Tracer
 from kos_edge.node.trust import Trust
 from kos_edge.node.uptime import FLOOR_S, Uptime
 from kos_edge.node.vaulting import NodeVault
@@ -124,6 +125,8 @@ class Node:
         self.started_at = self.clock.monotonic()
         self.key_trouble: str | None = None
         self.startup = Startup(self, start)
+        self.tracer: Tracer | None = None
+        """Who traces messages, set before it runs."""
 
     # -- life
 
@@ -225,6 +228,7 @@ class Node:
             committed=self._committed,
             buried=self.feed.forget,
         )
+        self.feed.tracer = self.publisher.tracer = self.tracer
         self.fullness = Fullness(self.writer.store)
         self.ordering = Ordering(self)
         self.inbound = Inbound(
@@ -232,7 +236,7 @@ class Node:
             self.trust,
             self.clock,
             self.uptime,
-            arrived=self.feed.announce,
+            arrived=self._arrived,
             push=self._pushed,
             cut_off=self.cut_off,
             save=self.save,
@@ -427,7 +431,14 @@ class Node:
 
     def _pushed(self, pack: Pack) -> None:
         if not self.heart.took(pack):
+            if self.tracer is not None:
+                self.tracer.arrived([pack])
             self.feed.push(pack)
+
+    def _arrived(self, entries: Sequence[Entry]) -> None:
+        if self.tracer is not None:
+            self.tracer.arrived(entry.pack for entry in entries if isinstance(entry.pack, Pack))
+        self.feed.announce(entries)
 
     def _opened_by_peer(self, session: Session, peer: Membership) -> None:
         self.peers.opened(session, peer)

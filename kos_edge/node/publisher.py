@@ -27,6 +27,7 @@ from kos_edge.klp.pack import (
 )
 from kos_edge.klp.table import encode_entry
 from kos_edge.klp.topic import check_topic
+from kos_edge.node.traces import Tracer
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
 from kos_edge.store.owed import Dropped
@@ -144,6 +145,7 @@ class Publisher:
             str, Amount
         ] = {}  # between enqueue and commit: all, by priority, by limited topic
         self._number_from = 0.0
+        self.tracer: Tracer | None = None
         self.accepted = 0
         self.dropped = 0
         self.refused = 0
@@ -189,6 +191,32 @@ class Publisher:
 
         They get numbers that follow each other; the future has the position of the first once all are synced.
         """
+        span = None if self.tracer is None else self.tracer.publishing(topic, len(payloads))
+        take = partial(
+            self._enqueue_all, topic, payloads, audience, at, ttl_s, correlation, category, linger_s
+        )
+        if span is None:
+            return take()
+        try:
+            future = take(trace=span.context)
+        except KosError as error:
+            span.failed(error)
+            raise
+        future.add_done_callback(span.done)
+        return future
+
+    def _enqueue_all(
+        self,
+        topic: str,
+        payloads: Sequence[Payload],
+        audience: str | None,
+        at: Sequence[float | None] | None,
+        ttl_s: int | None,
+        correlation: str | None,
+        category: str | None,
+        linger_s: float | None,
+        trace: str | None = None,
+    ) -> asyncio.Future[Accepted]:
         check_topic(topic)
         if self._sealer() is None:
             raise Unavailable(
@@ -203,7 +231,7 @@ class Publisher:
         ]
         try:
             offsets = offsets or [0] * len(payloads)
-            messages = prepare_all(topic, payloads, offsets, ttl_s, category, correlation)
+            messages = prepare_all(topic, payloads, offsets, ttl_s, category, correlation, trace)
         except Invalid as error:
             raise Invalid(f"{topic}: {error.message}", hint=error.hint or "send less, or in parts") from None
         amount = Amount(len(payloads), sum(message.size for message in messages))

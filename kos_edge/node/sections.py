@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kos_edge.errors import Invalid
 from kos_edge.klp.stream import check_audience
-from kos_edge.node.addresses import parse_http, parse_listen, parse_peer
+from kos_edge.node.addresses import check_url, parse_http, parse_listen, parse_peer
 from kos_edge.node.settings import (
     DURATION,
     FLAG,
@@ -182,6 +182,24 @@ class MonitorSection:
         "How much may be written to the card or disk under the state in its life (TBW in its data sheet), for\n"
         "`kos-edge forecast`. By default a card is assumed to bear 100 times its size.",
         sample='"20TB"',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSection:
+    """``[trace]``: the way of messages over nodes, for a collector of OpenTelemetry; needs ``kos-edge[trace]``."""
+
+    endpoint: str | None = setting(
+        text('the address of a collector such as "http://collector:4318"', check_url),
+        None,
+        "Where spans are sent, by OTLP over HTTP. By default nowhere, and messages carry no trace context.",
+        sample='"http://collector:4318"',
+    )
+    one_in: int = setting(
+        count(),
+        1,
+        "Of so many messages that are published here one is traced; of those that come with a context each is.\n"
+        "A traced message is about 60 bytes longer.",
     )
 
 

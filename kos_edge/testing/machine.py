@@ -17,6 +17,7 @@ from kos_edge.node.config import Config
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.starts import Start
+from kos_edge.node.traces import Tracer
 from kos_edge.testing.disk import Content, Disk
 from kos_edge.testing.lab import VirtualWorker
 from kos_edge.testing.loop import VirtualClock
@@ -51,6 +52,8 @@ class Machine:
         self._lives = 0
         self._node: Node | None = None
         self._late: Node | None = None
+        self.tracer: Tracer | None = None
+        """Who traces its messages from its next start on."""
         self._off = asyncio.Event()
 
     @property
@@ -124,6 +127,7 @@ class Machine:
             worker=VirtualWorker,
             start=self.brings,
         )
+        node.tracer = self.tracer
         await node.__aenter__()
         if self._off.is_set():
             self._late = node

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import http.server
 import json
 import socket
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from kos_edge.testing.ports import free_port
 from tests.e2e.boxes import boxes
@@ -99,3 +104,41 @@ def test_a_service_manager_hears_that_the_daemon_is_ready_lives_and_stops(
         while said[-1] != b"STOPPING=1":
             said.append(manager.recv(4_096))
         assert set(said) <= {b"WATCHDOG=1", b"STOPPING=1"}
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Keeps what is posted to it."""
+
+    posted: ClassVar[list[tuple[str, bytes]]] = []
+
+    def do_POST(self) -> None:
+        self.posted.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_a_daemon_sends_its_spans_to_a_collector(tmp_path: Path) -> None:
+    collector = http.server.HTTPServer(("127.0.0.1", 0), Collector)
+    thread = threading.Thread(target=collector.serve_forever)
+    thread.start()
+    try:
+        with boxes(tmp_path, "hub") as (hub,):
+            hub.init("hub")
+            config = hub.state / "config.toml"
+            endpoint = f"http://127.0.0.1:{collector.server_address[1]}"
+            config.write_text(config.read_text() + f'[trace]\nendpoint = "{endpoint}"\n')
+            hub.start()
+            assert hub("publish", "door.lock", "true").code == 0
+            hub.stop()
+    finally:
+        collector.shutdown()
+        thread.join()
+        collector.server_close()
+    ((path, body),) = Collector.posted
+    assert path == "/v1/traces"
+    request = ExportTraceServiceRequest.FromString(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    assert span.name == "publish door.lock"

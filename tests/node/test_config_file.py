@@ -39,7 +39,7 @@ def test_the_example_has_every_key_and_its_commented_ones_are_valid() -> None:
     topics = shown.pop("topic")
     assert shown.pop("secret") == {"mqtt.password": {"agents": []}}
     defaults = shown_config(Config())
-    for name in ("queue", "monitor", "vault"):
+    for name in ("queue", "monitor", "trace", "vault"):
         unset = {key for key, value in defaults[name].items() if value is None}
         assert {key for key in unset if shown[name].pop(key) is not None} == unset
         defaults[name] = {key: value for key, value in defaults[name].items() if key not in unset}
