@@ -4,7 +4,7 @@
 #   make faults          try to break what is promised, for up to an hour     (ONLY=R01,R06: these rows)
 #   make fuzz SECONDS=60 try to break the decoders with hostile bytes
 #   make bench           measure how fast it is, beside mosquitto and JetStream  (ONLY=packs,single SHORT=1: a look)
-#   make deb             the Debian package       (ARCH=amd64, arm64, armhf or all; VERSION=0.1.1: called so)
+#   make deb             the Debian package       (ARCH=amd64, arm64, armhf or all; VERSION=0.1.1, KEY=FILE)
 #   make setup           only make .venv, for kos-edge and its tests
 #   make clean           remove what these have made
 
@@ -30,7 +30,7 @@ check: .venv/ready-dev
 	@tools/check.sh
 
 deb: .venv/ready-run
-	@.venv/bin/python -m tools.deb $(ARCH) $(if $(VERSION),--version '$(VERSION)')
+	@.venv/bin/python -m tools.deb $(ARCH) $(if $(VERSION),--version '$(VERSION)') $(if $(KEY),--key '$(KEY)')
 
 faults: .venv/ready-dev
 	@.venv/bin/python -m tests.faults --only '$(ONLY)' $(ARGS)

@@ -11,6 +11,7 @@ from kos_edge.cli.face import Face, common, pass_face
 from kos_edge.clock import SystemClock
 from kos_edge.errors import Refused, Unavailable
 from kos_edge.install.activation import SETTLE_S, Activation, Outcome
+from kos_edge.install.judging import judge
 from kos_edge.install.layout import Layout
 from kos_edge.install.release import version_of
 from kos_edge.install.shelf import Shelf
@@ -96,7 +97,15 @@ def settle(face: Face) -> None:
 def _activation(face: Face, shelf: Shelf, settle_s: float) -> Activation:
     os.umask(0o022)
     say = (lambda text: None) if face.json else (lambda text: click.echo(text, err=True))
-    return Activation(shelf, Systemd(), SystemClock(), time.sleep, say, settle_s=settle_s)
+    return Activation(
+        shelf,
+        Systemd(),
+        SystemClock(),
+        time.sleep,
+        say,
+        lambda tree: judge(tree, shelf.layout, say),
+        settle_s=settle_s,
+    )
 
 
 def _tell(face: Face, done: Outcome) -> None:

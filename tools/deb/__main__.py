@@ -13,6 +13,8 @@ from pathlib import Path
 from kos_edge import __version__
 from kos_edge.install.environment import canonical, closure
 from kos_edge.install.layout import NAME
+from kos_edge.klp.identity import KeyPair
+from kos_edge.node.keyfile import read_key, write_key
 from tools.deb.architecture import ALL, own
 from tools.deb.package import build
 from tools.deb.wheels import PINS, ROOT, NotBuilt
@@ -28,6 +30,7 @@ def main() -> int:
     parser.add_argument("architectures", nargs="*", metavar="ARCH", help=f"{', '.join(ALL)} or all")
     parser.add_argument("--version", default=__version__, help="instead of that of the sources")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "deb")
+    parser.add_argument("--key", type=Path, help="what seals them; by default FOLDER/release.key, made once")
     parser.add_argument("--pin", action="store_true", help="write packaging/requirements.txt")
     options = parser.parse_args()
     if options.pin:
@@ -39,10 +42,11 @@ def main() -> int:
     if unknown or not re.fullmatch(r"[0-9][0-9A-Za-z.+~]{0,60}", options.version):
         parser.error(f"no such architecture: {', '.join(unknown)}" if unknown else "that is no version")
     options.folder.mkdir(parents=True, exist_ok=True)
+    key = _release_key(options.key or options.folder / "release.key")
     for name in names:
         began = time.monotonic()
         try:
-            made = build(options.version, ALL[name], options.folder.resolve(), _epoch())
+            made = build(options.version, ALL[name], options.folder.resolve(), _epoch(), key)
         except NotBuilt as error:
             print(f"make deb: {error}", file=sys.stderr)
             return 1
@@ -53,6 +57,13 @@ def main() -> int:
             flush=True,
         )
     return 0
+
+
+def _release_key(path: Path) -> KeyPair:
+    if not path.exists():
+        write_key(path, KeyPair.generate(os.urandom))
+        print(f"made {path}: whoever has it can make packages that your machines take for yours", flush=True)
+    return read_key(path)
 
 
 def _epoch() -> int:

@@ -57,6 +57,14 @@ if command -v systemd-tmpfiles >/dev/null && systemd-tmpfiles --create kos-edge.
     install -d -m 750 -o kos-edge -g kos-edge /var/lib/kos-edge
 fi
 
+# Whose manifests count: the key that sealed this package. An administrator's config.toml has the last word.
+cat >/etc/kos-edge/config.d/00-package.toml.new <<'END'
+# Written by the package kos-edge at every upgrade. What you want otherwise, say in a file that comes after this one.
+[security]
+trust-anchors = ["RELEASE_KEY"]
+END
+mv /etc/kos-edge/config.d/00-package.toml.new /etc/kos-edge/config.d/00-package.toml
+
 if [ -d /run/systemd/system ]; then systemctl --system daemon-reload || true; fi
 if command -v deb-systemd-helper >/dev/null; then
     for unit in kos-edge.service kos-edge-settle.service; do
@@ -95,6 +103,7 @@ POSTRM = """\
 set -e
 if [ "$1" = remove ] || [ "$1" = purge ]; then
     rm -rf /usr/lib/kos-edge
+    rm -f /etc/kos-edge/config.d/00-package.toml
     if [ -d /run/systemd/system ]; then systemctl --system daemon-reload || true; fi
 fi
 if [ "$1" = remove ] && command -v deb-systemd-helper >/dev/null; then

@@ -15,6 +15,8 @@ from kos_edge.install.layout import Layout
 from kos_edge.install.release import compile_tree, furnish
 from kos_edge.install.surroundings import mode_of, surroundings
 from kos_edge.install.wheels import unpack
+from kos_edge.klp.identity import KeyPair
+from kos_edge.node.installed import MANIFEST_NAME, seal
 from tools.deb.architecture import PYTHONS, Architecture
 from tools.deb.control import COPYRIGHT, SCRIPTS, control
 from tools.deb.wheels import ROOT, NotBuilt, build_own, fetch
@@ -22,10 +24,11 @@ from tools.deb.wheels import ROOT, NotBuilt, build_own, fetch
 DOCUMENTS = ("README.md", "CHANGELOG.md", "docs", "examples")
 
 
-def build(version: str, architecture: Architecture, folder: Path, epoch: int) -> Path:
-    """Make the package in `folder`, as of `epoch` (seconds since 1970); its path. Raises NotBuilt.
+def build(version: str, architecture: Architecture, folder: Path, epoch: int, key: KeyPair) -> Path:
+    """Make the package in `folder`, as of `epoch` (seconds since 1970), sealed by `key`; its path. Raises NotBuilt.
 
-    Bytecode is made for the Pythons that this machine has; for the others the package makes it when it is installed.
+    Bytecode is made for the Pythons that this machine has. With the others it starts more slowly: bytecode that is made
+    later would not be what was sealed.
     """
     work = folder / f"work-{architecture.debian}"
     shutil.rmtree(work, ignore_errors=True)
@@ -40,6 +43,7 @@ def build(version: str, architecture: Architecture, folder: Path, epoch: int) ->
         program = Path(f"/usr/bin/python{python}")
         if program.exists():
             compile_tree(tree, version, program)
+    _write(tree / MANIFEST_NAME, seal(tree, version, key, at=epoch), 0o644)
     date = time.strftime("%Y-%m-%d", time.gmtime(epoch))
     for place, data in surroundings(completions(), pages(version, date)).items():
         _write(staging / place, data, mode_of(place))
@@ -47,7 +51,7 @@ def build(version: str, architecture: Architecture, folder: Path, epoch: int) ->
     size = sum(path.lstat().st_size for path in _files(staging)) // 1024
     _write(staging / "DEBIAN/control", control(version, architecture, size).encode(), 0o644)
     for name, text in SCRIPTS.items():
-        _write(staging / "DEBIAN" / name, text.encode(), 0o755)
+        _write(staging / "DEBIAN" / name, text.replace("RELEASE_KEY", key.public.hex()).encode(), 0o755)
     sums = [
         f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(staging)}\n"
         for path in sorted(_files(staging))
