@@ -84,7 +84,7 @@ def _again_text(face: Face, report: AgainReport) -> str:
 def _text(report: BootstrapReport, now: float) -> str:
     when = f" {age(report['at'], now)} ago" if report["at"] else ""
     head = f"start {report['number']}{when}, {report['mode']} mode, version {clean(report['version'])}"
-    head += f", by {clean(report['cause'])}"
+    head += "" if report["cause"] == "start" else f", by {clean(report['cause'])}"
     lines = [head]
     if report["reason"]:
         lines.append(click.style(f"  {clean(report['reason'])}", fg="red"))

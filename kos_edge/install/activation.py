@@ -179,4 +179,9 @@ def answers(tree: Path, unit: str) -> str | None:
         return "it gave no answer"
     if "error" in report:
         return str(report["error"]["message"])
-    return None if report.get("running") else "nothing answers on its control socket"
+    if not report.get("running"):
+        return "nothing answers on its control socket"
+    start = (
+        report.get("bootstrap") or {}
+    )  # a daemon that came up without its agents is not what was asked for
+    return str(start["reason"]) if start.get("reason") else None

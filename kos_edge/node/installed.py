@@ -115,7 +115,7 @@ def anchors(config: Config, own: bytes | None) -> dict[bytes, str]:
 
 def installation() -> Path:
     """The tree that this process runs from."""
-    return Path(sys.prefix)
+    return Path(sys.prefix).resolve()  # `current` is a link, which an upgrade moves
 
 
 def _found(root: Path) -> Iterator[tuple[str, os.stat_result]]:

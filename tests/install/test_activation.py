@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from kos_edge.errors import Refused, Unavailable
+from kos_edge.install.activation import answers
 from kos_edge.install.layout import Layout
 from tests.install.bench import Bench, make_release
 
@@ -203,3 +205,26 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
         bench.shelf.adopt(bench.layout.package, "2.0")
     assert told.value.hint == "make room on the disk, then run it again"
     assert [each.name for each in Layout(tmp_path).releases.iterdir()] == ["1.0"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        ({"running": True, "bootstrap": {"reason": None}}, None),
+        ({"running": True}, None),
+        ({"running": False}, "nothing answers on its control socket"),
+        (
+            {"running": True, "bootstrap": {"reason": "safe mode: 3 starts failed"}},
+            "safe mode: 3 starts failed",
+        ),
+        ({"error": {"message": "no such state"}}, "no such state"),
+    ],
+)
+def test_a_release_that_came_up_in_safe_mode_is_not_healthy(
+    tmp_path: Path, answer: dict[str, object], wrong: str | None
+) -> None:
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    python.chmod(0o755)
+    assert answers(tmp_path, "kos-edge.service") == wrong
