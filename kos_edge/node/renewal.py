@@ -109,7 +109,10 @@ class Renewing:
                     await self._renewal.offered.wait()
 
     def _meet_hubs(self) -> None:
-        """A handshake with each hub that is connected by datagrams; the session serves until then."""
+        """A handshake with each hub that is connected: beside the session, or in the place of one on a stream."""
         for link in self._peers.links.values():
             if link.peer.role is Role.HUB:
-                self._peers.hinted(link.session)
+                if link.session.address.connection is None:
+                    self._peers.hinted(link.session)
+                else:
+                    link.session.close("a new handshake renews the membership")

@@ -45,6 +45,26 @@ async def test_it_is_renewed_four_months_ahead_over_a_session_that_never_ends(tm
 
 
 @in_virtual_time
+async def test_over_a_connection_that_never_ends_it_is_renewed_too_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub(streams=True)
+        edge = await world.member(hub, "edge", streams=True)
+        await edge.publish("air.picture", *("x" * 1_000 for _ in range(200)))
+        await world.until(
+            lambda: any(link.carrier == "tcp" for link in edge.node.peers.links.values()), within=600
+        )
+        await world.drained(edge)
+        old = edge.membership
+        later(DUE_S, hub, edge)
+        await edge.publish("air.picture", *("y" * 1_000 for _ in range(200)))
+        await world.until(lambda: edge.membership.not_after > old.not_after, within=2 * LOOK_S)
+        await world.drained(edge)
+        assert len(await hub.values()) == 400
+
+
+@in_virtual_time
 async def test_without_a_hub_it_stays_and_is_warned_of_before_its_end(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         hub = await world.hub()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kos_edge.bootstrap import quarantine, responders
+from kos_edge.bootstrap import order, quarantine, responders
 from kos_edge.delivery import position
 from kos_edge.discovery import sightings
 from kos_edge.klp import cbor
@@ -35,6 +35,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "protocol" / "bounds.md").read_text
         f"| confirmable messages remembered | {repeats.MAX_SEEN_OF_STRANGERS:,} "
         f"| apart from the members' {repeats.MAX_SEEN:,} |",
         f"| bytes of answers kept for them | {repeats.MAX_ANSWERS_OF_STRANGERS:,} |",
+        f"| nonces for orders that are given out | {order.MAX_NONCES}, a minute each |",
         f"| newcomers that wait for a person | {quarantine.MAX_PENDING}, {quarantine.MAX_PER_ADDRESS} of one host |"[
             :-2
         ],
