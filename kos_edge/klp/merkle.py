@@ -79,7 +79,13 @@ def _parent(pair: bytes) -> bytes:
 
 
 def _parents(level: list[bytes]) -> list[bytes]:
-    parents = [_parent(left + right) for left, right in zip(level[::2], level[1::2], strict=False)]
+    parents, copy = [], _NODE.copy
+    for left, right in zip(
+        level[::2], level[1::2], strict=False
+    ):  # `_parent` without its call: one for each message
+        begun = copy()
+        begun.update(left + right)
+        parents.append(begun.digest())
     if len(level) & 1:
         parents.append(level[-1])
     return parents
