@@ -61,9 +61,16 @@ class Activation:
         not what was signed, Unavailable for one that does not run here; then nothing was changed.
         """
         self.shelf.sweep()
-        self._check(name)
-        before = self.shelf.pending() or self.shelf.current()
-        units = self.services.running()
+        on_trial, units = self.shelf.pending(), self.services.running()
+        before = on_trial or self.shelf.current()
+        try:
+            self._check(name)
+        except KosError as error:
+            if (
+                on_trial is not None and self.shelf.current() == name
+            ):  # a power cut has left it, and spoiled it
+                raise self._back(name, on_trial, units, error) from error
+            raise
         if self.shelf.current() == name and self.shelf.pending() is None:
             return Outcome(name, before, changed=False, restarted=[], removed=self.shelf.prune())
         if before is not None and before != name:

@@ -167,6 +167,18 @@ def test_what_a_power_cut_left_on_trial_is_settled_at_the_next_start(tmp_path: P
     assert bench.activation().settle() is None
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_power_cut_left_on_trial_and_spoiled_gives_way(tmp_path: Path, again: bool) -> None:
+    bench = Bench(tmp_path, "1.0", "2.0")
+    bench.shelf.point(bench.layout.pending, "1.0")
+    bench.shelf.point(bench.layout.current, "2.0")
+    (bench.layout.releases / "2.0/bin/python3").write_bytes(bytes(50))
+    with pytest.raises(Unavailable, match=r"2\.0 .*does not run.*; 1\.0 runs again"):
+        bench.activation().activate("2.0") if again else bench.activation().settle()
+    assert bench.links() == ("1.0", None, None)
+    assert bench.units.ran == ["1.0"]
+
+
 def test_a_release_is_made_of_the_packages_tree_by_links(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "1.0")
     make_release(bench.layout.package, "2.0")

@@ -40,8 +40,8 @@ def build(version: str, architecture: Architecture, folder: Path, epoch: int, ke
     for wheel in wheels:
         unpack(wheel, site)
     for python in PYTHONS:
-        program = Path(f"/usr/bin/python{python}")
-        if program.exists():
+        program = shutil.which(f"python{python}", path=f"/usr/bin:{os.environ.get('PATH', '')}")
+        if program is not None:
             compile_tree(tree, version, program)
     _write(tree / MANIFEST_NAME, seal(tree, version, key, at=epoch), 0o644)
     date = time.strftime("%Y-%m-%d", time.gmtime(epoch))
