@@ -193,6 +193,11 @@ class Admission:
         candidate = self.quarantine.get(kid, now)
         if candidate is None:
             raise Invalid("nobody with this key is waiting", hint="kos-edge pending shows who is")
+        if role is None and candidate.role is Role.OPERATOR:
+            raise Refused(
+                f"{candidate.name} asks to be an operator, who may administer this mesh",
+                hint=f"if that is meant: kos-edge admit {candidate.name} --role operator",
+            )
         wanted = self._name(kid, candidate.role, candidate.name) if name is None else name
         membership = self.issuer.admit(candidate.public, wanted, role or candidate.role, at=at)
         self.quarantine.release(kid)
@@ -231,7 +236,7 @@ class Admission:
             return self._admit(
                 applicant, Way.KNOWN_KEY, known.role, known.name or wish.name, known.namespace, at
             )
-        if self.mode is Mode.OPEN:
+        if self.mode is Mode.OPEN and wish.role is not Role.OPERATOR:
             return self._admit(applicant, Way.OPEN, wish.role, wish.name, "device", at)
         if self.mode is Mode.CLOSED:
             raise _No(Reason.CLOSED, "this mesh takes nobody without a token: kos-edge invite makes one")

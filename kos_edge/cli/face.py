@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from kos_edge.control.text import json_line
+from kos_edge.system import user_id
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +33,7 @@ class Face:
             return self.chosen_state.absolute()
         from kos_edge.node.statedir import default_state
 
-        return default_state(os.environ, os.getuid()).absolute()
+        return default_state(os.environ, user_id()).absolute()
 
     def answer(self, value: Any, text: str) -> None:
         """Print the value as one line of JSON, or the text for people."""
@@ -40,7 +41,7 @@ class Face:
 
     def give_back(self) -> None:
         """What root has made in a state that is another user's, the daemon's say, is that user's from now on."""
-        if os.geteuid() == 0:
+        if user_id() == 0:
             with contextlib.suppress(OSError):
                 owner = self.state.stat()
                 if owner.st_uid != 0:

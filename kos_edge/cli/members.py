@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 
@@ -9,9 +10,12 @@ import click
 
 from kos_edge.cli.face import Face, Progress, common, pass_face
 from kos_edge.cli.parameters import duration
-from kos_edge.cli.reach import ask
+from kos_edge.cli.reach import ask, reach
 from kos_edge.cli.show import age, columns, counted, local_time
-from kos_edge.control.reports import MemberReport
+from kos_edge.control.reports import JoinReport, MemberReport
+
+STATION_WAIT_S = 600.0
+"""A hub forgets a newcomer that has not asked again for so long."""
 
 _ROLES = click.Choice(("edge", "relay", "operator", "hub"))
 
@@ -22,12 +26,19 @@ _ROLES = click.Choice(("edge", "relay", "operator", "hub"))
 @click.option(
     "--replaces", metavar="WHO", help="For the new key of this member (rekey); its old one is revoked."
 )
+@click.option(
+    "--role",
+    type=click.Choice(("edge", "relay", "operator")),
+    help="Only for this role; by default for edges and relays.",
+)
 @click.option("--qr/--no-qr", default=None, help="Show it as a QR code; by default on a terminal.")
 @common
 @pass_face
-def invite(face: Face, uses: int, seconds: float, replaces: str | None, qr: bool | None) -> None:
+def invite(
+    face: Face, uses: int, seconds: float, replaces: str | None, role: str | None, qr: bool | None
+) -> None:
     """Make a token that lets newcomers in. Whoever has it may join: give it to nobody else."""
-    report = ask(face, lambda node: node.invite(uses=uses, seconds=seconds, replaces=replaces))
+    report = ask(face, lambda node: node.invite(uses=uses, seconds=seconds, replaces=replaces, role=role))
     if face.json or not (sys.stdout.isatty() if qr is None else qr):
         face.answer(report, report["token"])
         return
@@ -55,7 +66,7 @@ def join(face: Face, token: str | None, mesh: str | None) -> None:
     progress = Progress(face)
     progress.say("looking for a hub")
     try:
-        report = ask(face, lambda node: node.join(token=token, mesh=mesh))
+        report = asyncio.run(_join(face, token, mesh, progress))
     finally:
         progress.done()
     match report["outcome"]:
@@ -70,6 +81,21 @@ def join(face: Face, token: str | None, mesh: str | None) -> None:
                 f"no hub could be reached{why}; the wish is kept\nnext: {face.command('run')} goes on with it"
             )
     face.answer(report, text)
+
+
+async def _join(face: Face, token: str | None, mesh: str | None, progress: Progress) -> JoinReport:
+    """Ask to be let in; a station, where nothing goes on afterwards, waits in the foreground."""
+    async with reach(face) as node:
+        report = await node.join(token=token, mesh=mesh)
+        waits = getattr(node, "admitted", None)
+        if report["outcome"] == "joined" or waits is None:
+            return report
+        progress.done()
+        if not face.json:
+            why = report["reason"] or "no hub could be reached yet"
+            click.echo(f"{why}; the words to compare at the hub are\n\n    {report['words']}\n", err=True)
+        told: JoinReport = await waits(STATION_WAIT_S, lambda: progress.say("waiting to be let in"))
+        return told
 
 
 @click.command()

@@ -57,10 +57,10 @@ async def enter(
             await client.reach()
             return client
         except NoDaemon as error:
-            if opener is None:
+            if opener is None and not _is_station(state.path):
                 raise Unavailable(f"{error.message}, and this needs one", hint=f"start it: {start}") from None
         try:
-            return await stack.enter_async_context(opener(state.path))
+            return await stack.enter_async_context((opener or _open)(state.path))
         except StateInUse:
             if asyncio.get_running_loop().time() >= give_up:
                 raise
@@ -69,6 +69,13 @@ async def enter(
 
 def _open(state: Path) -> AbstractAsyncContextManager[Operations]:
     """The whole node, which costs its imports only where no daemon has it."""
-    from kos_edge.node.operations import open_offline
+    from kos_edge.node.station import open_offline
 
     return open_offline(state)
+
+
+def _is_station(state: Path) -> bool:
+    """Whether a command is done from here at a hub, so that no daemon has to run; asked only where none does."""
+    from kos_edge.node.station import is_station
+
+    return is_station(state)

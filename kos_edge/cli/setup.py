@@ -11,7 +11,7 @@ import click
 from kos_edge.cli.face import Face, common, pass_face
 from kos_edge.errors import Invalid
 
-_ROLES = ("hub", "edge", "relay")
+_ROLES = ("hub", "edge", "relay", "operator")
 
 
 def _address(check: Callable[[str], object]) -> Callable[..., tuple[str, ...]]:
@@ -45,7 +45,8 @@ def _peer(text: str) -> object:
     "--role",
     type=click.Choice(_ROLES),
     required=True,
-    help="hub: admits others and keeps what they send; edge: sends; relay: passes on.",
+    help="hub: admits others and keeps what they send; edge: sends; relay: passes on; operator: a laptop that "
+    "administers.",
 )
 @click.option("--name", help="Its name in the mesh; by default this machine's.")
 @click.option(
@@ -78,8 +79,8 @@ def init(face: Face, role: str, name: str | None, passphrase_file: TextIO | None
         lines.append(f"  recovery    {made['recovery']}: move it off this machine")
     if made["passphrase"]:
         lines.append(f"  passphrase  {made['passphrase']}: write it down, it is not shown again")
-    after = "run" if role == "hub" else "join TOKEN"
-    lines.append(f"next: {face.command(after)}")
+    after = {"hub": "run", "operator": "join --mesh HASH, or a TOKEN of: invite --role operator"}
+    lines.append(f"next: {face.command(after.get(role, 'join TOKEN'))}")
     face.answer(made, "\n".join(lines))
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from kos_edge.errors import KosError, Unavailable
+from kos_edge.system import CLOEXEC, sync_directory
 
 
 class WholeFile:
@@ -30,7 +31,7 @@ class WholeFile:
             if self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._aside.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOEXEC
             self._file = os.fdopen(os.open(self._aside, flags, self._mode), "wb")
         except OSError as error:
             raise self._trouble(error) from error
@@ -55,7 +56,8 @@ class WholeFile:
                 os.fsync(self._file.fileno())
                 self._file.close()
                 self._aside.replace(self.path)
-                _sync_directory(self.path.parent)
+                with contextlib.suppress(OSError):  # FAT cannot promise that everywhere
+                    sync_directory(self.path.parent)
         except OSError as trouble:
             raise self._trouble(trouble) from trouble
         finally:
@@ -74,15 +76,3 @@ class WholeFile:
             errno.ENOENT: "make the directory first",
         }.get(error.errno or 0)
         return Unavailable(f"cannot write {self.path}{before}: {error.strerror or error}", hint=hint)
-
-
-def _sync_directory(path: Path) -> None:
-    """The name too is on disk, where the file system can promise that: FAT on some systems cannot."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

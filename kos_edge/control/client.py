@@ -41,6 +41,7 @@ from kos_edge.control.reports import (
 )
 from kos_edge.control.wire import ANSWER_LIMIT, REQUEST_LIMIT, decode, encode, error_from
 from kos_edge.errors import Invalid, Misuse, Refused, Unavailable, Unknown
+from kos_edge.system import HAS_UNIX_SOCKETS
 
 
 class Client:
@@ -71,9 +72,14 @@ class Client:
         return cast(LeaveReport, await self._ask("leave"))
 
     async def invite(
-        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+        self,
+        *,
+        uses: int = 1,
+        seconds: float | None = 3600.0,
+        replaces: str | None = None,
+        role: str | None = None,
     ) -> InvitationReport:
-        place = {} if replaces is None else {"replaces": replaces}
+        place = {name: value for name, value in (("replaces", replaces), ("role", role)) if value is not None}
         return cast(InvitationReport, await self._ask("invite", uses=uses, seconds=seconds, **place))
 
     async def allow(self, *, public: str, role: str = "edge", name: str | None = None) -> MemberReport:
@@ -192,6 +198,8 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncGenerator[_Connection, None]:
+        if not HAS_UNIX_SOCKETS:
+            raise NoDaemon("no daemon can run on this system")
         try:
             with reachable_path(self._path) as name:
                 reader, writer = await asyncio.open_unix_connection(name, limit=ANSWER_LIMIT)

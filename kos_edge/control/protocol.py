@@ -163,9 +163,16 @@ class Operations(VaultOperations, CarryOperations, BootstrapOperations, Protocol
     # --- admitting others (hubs) ---
 
     async def invite(
-        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+        self,
+        *,
+        uses: int = 1,
+        seconds: float | None = 3600.0,
+        replaces: str | None = None,
+        role: str | None = None,
     ) -> InvitationReport:
         """Make a token for `uses` newcomers within `seconds` (None: no end). `Refused` where this is no hub.
+
+        It is for edges and relays, or for this role alone.
 
         With `replaces`, WHO of a member, it is for that member's new key (`rekey`): it gets the name and the role, and
         the old key is revoked as soon as the token is redeemed.

@@ -75,7 +75,7 @@ class LinkWatch:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
             self._socket.bind((0, _GROUPS))
-        except OSError:
+        except (OSError, AttributeError):  # no netlink: not Linux
             self.close()
         else:
             self._loop.add_reader(self._socket, self._heard)

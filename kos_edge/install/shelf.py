@@ -18,7 +18,7 @@ from pathlib import Path
 from kos_edge.errors import Invalid, Unavailable
 from kos_edge.install.disk import said
 from kos_edge.install.layout import MANIFEST, Layout
-from kos_edge.node.durable_file import sync_directory
+from kos_edge.system import sync_directory
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,99}")
 

@@ -41,9 +41,9 @@ def card_under(state: Path, root: Path = Path("/")) -> Card | None:
     """
     try:
         number = os.stat(state).st_dev
-    except OSError:
+        return card_of(f"{os.major(number)}:{os.minor(number)}", root)
+    except (OSError, AttributeError):  # a system whose devices have no such numbers
         return None
-    return card_of(f"{os.major(number)}:{os.minor(number)}", root)
 
 
 def card_of(number: str, root: Path = Path("/")) -> Card | None:

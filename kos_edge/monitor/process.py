@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ class ProcessFigures:
 
 def figures(proc: Path = _PROC) -> ProcessFigures:
     """As they are now."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
     status = _fields(proc / "status")
     resident = status.get("VmRSS")
     try:
@@ -34,7 +33,7 @@ def figures(proc: Path = _PROC) -> ProcessFigures:
     except OSError:
         files = None
     return ProcessFigures(
-        cpu_s=used.ru_utime + used.ru_stime,
+        cpu_s=time.process_time(),
         resident_bytes=None if resident is None else resident * 1024,
         open_files=files,
         threads=status.get("Threads"),

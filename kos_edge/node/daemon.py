@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 from kos_edge.agents.agent import Agent
 from kos_edge.agents.loader import load
 from kos_edge.bootstrap.sequence import Mode
+from kos_edge.control.remote import ADMIN_PATH
 from kos_edge.control.server import ControlServer
 from kos_edge.errors import Unavailable
+from kos_edge.node.administration import Administration
 from kos_edge.node.config import BadConfiguration, Config
 from kos_edge.node.config_sources import load_config
 from kos_edge.node.installed import installation
@@ -30,6 +32,7 @@ from kos_edge.node.starts import Start, boot_id, fails_again, fingerprint
 from kos_edge.node.statedir import StateDir, default_state
 from kos_edge.node.supervised import ServiceManager
 from kos_edge.said import Said
+from kos_edge.system import user_id
 
 if TYPE_CHECKING:
     from kos_edge.node.monitoring import Monitoring
@@ -81,7 +84,7 @@ def run(
 
 def run_agents(agents: Sequence[Agent], state: Path | str | None = None) -> None:
     """Run these agents in a node of their own until interrupted: what `Agent.run` does."""
-    path = Path(state) if state is not None else default_state(os.environ, os.getuid())
+    path = Path(state) if state is not None else default_state(os.environ, user_id())
     home = StateDir.open(path)
     manager, program = ServiceManager(), Path(sys.argv[0])
     settings = _settings(home, manager, [program])
@@ -155,6 +158,7 @@ async def _serve(
     monitoring = _monitoring(node, operations)
 
     async def ready() -> None:
+        node.inbound.resources[ADMIN_PATH] = Administration(node, operations).answer
         await server.start()
         if monitoring is not None:
             await monitoring.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from kos_edge.clock import Clock
 from kos_edge.discovery.sighting import Found, Hint
@@ -36,6 +36,7 @@ class Enrolment:
         *,
         joined: Callable[[], None],
         save: Callable[[], Awaitable[None]],
+        carriers: Sequence[str] = ("udp",),
     ) -> None:
         self._trust = trust
         self._clock = clock
@@ -43,6 +44,7 @@ class Enrolment:
         self._peers = peers
         self._joined = joined
         self._save = save
+        self._carriers = tuple(carriers)
         self._wake = asyncio.Event()
         self.waiting: AskedToWait | None = None
         self.complaint = ""
@@ -83,8 +85,12 @@ class Enrolment:
         token = Token.parse(wish["token"]) if "token" in wish else None
         mesh = bytes.fromhex(wish["mesh"]) if "mesh" in wish else None
         reason: KosError = Unavailable("no hub was found", hint="is it running, and on this network?")
-        for hint in await self._hints(token, mesh):
-            address = Address("udp", hint.host, hint.port)
+        ways = [
+            (Address(carrier, hint.host, hint.port), hint)
+            for hint in await self._hints(token, mesh)
+            for carrier in self._carriers
+        ]
+        for address, hint in ways:
             try:
                 outcome = await self._handshakes.enrol(
                     address, mesh=mesh, token=token, role=Role.parse(wish["role"]), name=wish.get("name", "")

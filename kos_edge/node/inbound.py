@@ -71,6 +71,9 @@ TRUST_COST, TRUST_COST_BYTES = 8.0, 128  # of a request, and one more for so man
 Table = tuple[bytes, tuple[str, ...]]
 """A source, and the topics of one of its packs."""
 
+Resource = Callable[[Session, Membership, Request], Awaitable[Response]]
+"""Answers what one member asks of one path."""
+
 log = logging.getLogger(__name__)
 
 
@@ -103,6 +106,8 @@ class Inbound:
         self._pending: Counter[bytes] = Counter()
         self._trust_budget = Limiter(TRUST_RATE, TRUST_BURST)
         self.counters: Counter[str] = Counter()
+        self.resources: dict[str, Resource] = {}
+        """What else members may ask for, by path."""
 
     async def answer(self, session: Session, request: Request) -> Response:
         """The response to a request that the session's keys have opened. Never raises for what a peer sent."""
@@ -113,6 +118,9 @@ class Inbound:
             TRUST_PATH: self._tell,
             BOOTSTRAP_PATH: self._obey,
         }.get(request.path)
+        resource = self.resources.get(request.path)
+        if resource is not None and isinstance(peer, Membership):
+            return await resource(session, peer, request)
         if handler is None or request.code != POST or not isinstance(peer, Membership):
             return Response(NOT_FOUND)
         try:

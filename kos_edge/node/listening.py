@@ -10,6 +10,7 @@ from pathlib import Path
 from kos_edge.node.addresses import DEFAULT_PORT, parse_listen
 from kos_edge.node.durable_file import write_durably
 from kos_edge.node.sections import NetworkSection
+from kos_edge.system import HAS_ANCILLARY_DATA
 from kos_edge.transport.address import Address, Carrier
 from kos_edge.transport.tcp import TcpCarrier
 from kos_edge.transport.udp import UdpCarrier
@@ -27,6 +28,14 @@ def carriers_for(network: NetworkSection, state: Path) -> list[Carrier]:
         port = _usable_port(state)
         binds = [(host, port) for host in ANY]
     return [UdpCarrier(binds), TcpCarrier(binds)]
+
+
+def calling_carriers() -> list[Carrier]:
+    """Those of a command that only asks: any port, no connections from others."""
+    callers: list[Carrier] = [TcpCarrier(())]
+    if HAS_ANCILLARY_DATA:
+        callers.insert(0, UdpCarrier([(host, 0) for host in ANY]))
+    return callers
 
 
 def port_of(bound: Sequence[Address], carrier: str) -> int | None:

@@ -29,6 +29,7 @@ from kos_edge.discovery.sighting import Advertisement, Found, Hint
 from kos_edge.discovery.static import parse_peer
 from kos_edge.errors import KosError, Misuse
 from kos_edge.klp.pack import Pack
+from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.addresses import DEFAULT_PORT
 from kos_edge.node.bus import NodeBus, terms_of
@@ -47,7 +48,7 @@ from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty, load_tru
 from kos_edge.node.kept_config import load_kept
 from kos_edge.node.keyfile import find_key, keep_copy
 from kos_edge.node.link import SILENT_KEEPALIVES, Link
-from kos_edge.node.listening import carriers_for, port_of
+from kos_edge.node.listening import calling_carriers, carriers_for, port_of
 from kos_edge.node.numbering import Numbering
 from kos_edge.node.ordering import Ordering
 from kos_edge.node.peers import Peers
@@ -71,7 +72,6 @@ from kos_edge.store.writer import Writer
 from kos_edge.transport.address import Carrier
 from kos_edge.transport.endpoint import Endpoint
 from kos_edge.transport.session import Session
-from kos_edge.transport.udp import UdpCarrier
 
 EMBEDDED = Start()
 
@@ -286,7 +286,13 @@ class Node:
         self.settling.freed = self.peers.news
         self.renewing = Renewing(self.trust.renewal, self.peers, lambda: self.trust.membership, self.trust.at)
         self.enrolment = Enrolment(
-            self.trust, self.clock, self.handshakes, self.peers, joined=self.refresh, save=self.save
+            self.trust,
+            self.clock,
+            self.handshakes,
+            self.peers,
+            joined=self.refresh,
+            save=self.save,
+            carriers=("tcp", "udp") if self._quiet and self.trust.role is Role.OPERATOR else ("udp",),
         )
         self.bus = NodeBus(
             self.clock,
@@ -385,7 +391,7 @@ class Node:
     def _carriers(self) -> list[Carrier]:
         """Sockets; a command that only asks once takes any port and no connections."""
         if self._quiet:
-            return [UdpCarrier([("0.0.0.0", 0), ("::", 0)])]
+            return calling_carriers()
         return carriers_for(self.config.network, self.state.path)
 
     def refresh(self) -> None:

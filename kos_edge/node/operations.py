@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
 
 from kos_edge import __version__
 from kos_edge.agents.agent import RESERVED
@@ -47,8 +46,10 @@ from kos_edge.node.feed import Missing
 from kos_edge.node.handshakes import AskedToWait, Joined
 from kos_edge.node.listening import kept_port
 from kos_edge.node.node import Node
-from kos_edge.node.statedir import StateDir
 from kos_edge.node.vault_operations import NodeVaultOperations
+
+_INVITED = (Role.EDGE, Role.RELAY)
+"""What a token makes where nobody says more: whoever finds one must not administer the mesh."""
 
 
 class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOperations):
@@ -116,7 +117,7 @@ class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOper
         before = trust.wish
         trust.want(wish)
         try:
-            if not self._running:
+            if not self._running and not node.endpoint.bound:
                 await node.endpoint.start()
             outcome = await node.enrolment.attempt()
         except (Refused, Invalid):
@@ -171,12 +172,17 @@ class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOper
     # -- admitting others
 
     async def invite(
-        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+        self,
+        *,
+        uses: int = 1,
+        seconds: float | None = 3600.0,
+        replaces: str | None = None,
+        role: str | None = None,
     ) -> InvitationReport:
         """Make a token, for newcomers or for the new key of a member."""
         node = self._node
         admission = reporting.admission_of(node)
-        place: dict[str, object] = {}
+        place: dict[str, object] = {"roles": _INVITED if role is None else (Role.parse(role),)}
         if replaces is not None:
             member = node.trust.roster.get(self._who(replaces))
             assert member is not None
@@ -441,15 +447,6 @@ class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOper
     def _needs_daemon(self) -> None:
         if not self._running:
             raise Unavailable("this needs a running daemon", hint="kos-edge run")
-
-
-@contextlib.asynccontextmanager
-async def open_offline(state: Path) -> AsyncGenerator[NodeOperations, None]:
-    """The operations on a state that no daemon runs on; holds its lock. Raises StateInUse."""
-    with StateDir.open(state).lock():
-        node = Node(state, quiet=True)
-        async with node.opened():
-            yield NodeOperations(node, running=False)
 
 
 def _payload(value: Json, unit: str | None) -> Payload:

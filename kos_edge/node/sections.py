@@ -127,6 +127,12 @@ class AdmissionSection:
     open: bool = setting(
         FLAG, False, "Admit everybody. For demonstrations and tests only; the daemon warns at every start."
     )
+    operators: bool = setting(
+        FLAG,
+        True,
+        "Let members of the role operator administer this hub from their stations. Only a person at the hub makes\n"
+        "such members: `kos-edge invite --role operator`.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import stat
@@ -30,8 +29,8 @@ from typing import Self
 
 from kos_edge.control.address import SOCKET_NAME
 from kos_edge.errors import Refused, Unavailable
-from kos_edge.node.durable_file import sync_directory
 from kos_edge.said import Said
+from kos_edge.system import CLOEXEC, fcntl, lock, read_at_start, sync_directory, user_id, write_whole
 
 DIRECTORY_MODE = 0o750
 KEY_NAME = "node.key"
@@ -100,7 +99,7 @@ class StateDir:
             raise Unavailable(f"cannot enter {path}: {error.strerror}", hint=owner_hint(path)) from None
         if not initialised:
             raise NotInitialised(f"there is no node in {path}", hint="kos-edge init --role edge")
-        if found.st_mode & stat.S_IWOTH:
+        if found.st_mode & stat.S_IWOTH and user_id() is not None:
             raise Refused(f"anybody may write {path}", hint=f"chmod o-w {path}")
         return state
 
@@ -123,7 +122,7 @@ class StateDir:
                 f"cannot write the state directory {path}: {error.strerror}",
                 hint="name another one with --state DIR, or run as a user that may",
             ) from None
-        if path.stat().st_mode & stat.S_IWOTH:
+        if path.stat().st_mode & stat.S_IWOTH and user_id() is not None:
             raise CannotCreate(f"anybody may write {path}", hint=f"chmod o-w {path}")
         return cls(path)
 
@@ -173,7 +172,7 @@ class StateLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | CLOEXEC, 0o640)
         except OSError as error:
             raise CannotCreate(
                 f"cannot write {path}: {error.strerror}", hint=owner_hint(path.parent)
@@ -183,19 +182,19 @@ class StateLock:
     @property
     def owner(self) -> int | None:
         """The process that took it last; None where it does not say."""
-        text = os.pread(self._descriptor, 32, 0).strip()
+        text = read_at_start(self._descriptor, 32).strip()
         return int(text) if text.isdigit() else None
 
     @property
     def claimed(self) -> bool:
         """Whether a daemon has it, or will have it next."""
-        found = self._control(fcntl.F_OFD_GETLK)
-        return found is not None and bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+        found = self._control("F_OFD_GETLK")
+        return found is not None and fcntl is not None and bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
     def claim(self) -> bool:
         """Be the next to take it; False where another daemon is. Raises Unavailable."""
         try:
-            self._control(fcntl.F_OFD_SETLK)
+            self._control("F_OFD_SETLK")
         except BlockingIOError:
             return False
         return True
@@ -203,19 +202,24 @@ class StateLock:
     def take(self) -> bool:
         """Hold the state; False where another process does. Raises Unavailable."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.truncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+            lock(self._descriptor)
+            write_whole(self._descriptor, b"%d\n" % os.getpid())
         except BlockingIOError:
             return False
         except OSError as error:
             raise Unavailable(f"cannot lock {self._path}: {error.strerror}") from None
         return True
 
-    def _control(self, operation: int) -> bytes | None:
+    def _control(self, operation: str) -> bytes | None:
         """What the system answers about the claim's byte; None where it has no such locks: the hold has to do."""
+        number = getattr(fcntl, operation, None)
+        if fcntl is None or number is None:
+            return None
         try:
-            return fcntl.fcntl(self._descriptor, operation, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
+            answer: bytes = fcntl.fcntl(
+                self._descriptor, number, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+            )
+            return answer
         except BlockingIOError:
             raise
         except OSError as error:
@@ -251,7 +255,7 @@ def copy_of(key_file: Path) -> Path:
     return key_file.with_name(f"{key_file.name}.copy")
 
 
-def default_state(environment: Mapping[str, str], uid: int) -> Path:
+def default_state(environment: Mapping[str, str], uid: int | None) -> Path:
     """KOS_EDGE_STATE, or /var/lib/kos-edge for root, or kos-edge in XDG_STATE_HOME or ~/.local/state."""
     if chosen := environment.get("KOS_EDGE_STATE"):
         return Path(chosen)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.node.config import Config
-from kos_edge.node.durable_file import StateFile, sync_directory
+from kos_edge.node.durable_file import StateFile
+from kos_edge.system import sync_directory
 from kos_edge.vault.lock import KEY_BYTES, Kind, Lock
 from kos_edge.vault.vault import Vault, check_name
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from kos_edge.system import CLOEXEC, read_at
+
 Value = int | float | bytes | str | None
 
 _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
@@ -181,7 +183,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _open(path: Path) -> int | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | CLOEXEC)
     except OSError:
         return None
 
@@ -189,7 +191,7 @@ def _open(path: Path) -> int | None:
 def _read(descriptor: int | None, at: int, size: int) -> bytes:
     """So many bytes, fewer where there are no more; none where the disk does not give them."""
     try:
-        return b"" if descriptor is None else os.pread(descriptor, size, at)
+        return b"" if descriptor is None else read_at(descriptor, at, size)
     except (OSError, OverflowError):
         return b""
 

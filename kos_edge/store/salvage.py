@@ -45,6 +45,7 @@ from kos_edge.store.finds import (
     take_small,
 )
 from kos_edge.store.streams import runs_to_blob, spans_of
+from kos_edge.system import sync_directory
 
 SALVAGE_KEY = "salvaged"
 
@@ -148,11 +149,7 @@ def finish(path: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 left.rename(path.with_name(f"{path.name}.damaged-log-{left.suffix[1:]}"))
         fresh.rename(path)
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(path.parent)
 
 
 # -- writing

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from kos_edge.errors import Unavailable
+from kos_edge.system import CLOEXEC, allocate, allocated_bytes, free_bytes
 
 RESERVE_BYTES = 2 << 20
 """A whole log of 1 MB may have to go into the file before it can begin anew, and as much log on top meanwhile."""
@@ -45,8 +46,7 @@ class Space:
         """Whether the disk has nothing left at all."""
         if self._file is None:
             return False
-        free = os.statvfs(self._file.parent)
-        return free.f_bavail * free.f_frsize < 65_536
+        return free_bytes(self._file.parent) < 65_536
 
     def keep(self) -> None:
         """Hold the reserve, or be full where the disk has no room for it."""
@@ -87,14 +87,13 @@ class Space:
         """Make the reserve where there is room for it and more."""
         try:
             assert self._file is not None
-            if self._file.exists() and self._file.stat().st_blocks * 512 >= RESERVE_BYTES:
+            if self._file.exists() and allocated_bytes(self._file) >= RESERVE_BYTES:
                 return True
-            free = os.statvfs(self._file.parent)
-            if free.f_bavail * free.f_frsize < RESERVE_BYTES + ROOM_BYTES:
+            if free_bytes(self._file.parent) < RESERVE_BYTES + ROOM_BYTES:
                 return False
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+                allocate(descriptor, RESERVE_BYTES)
             finally:
                 os.close(descriptor)
         except OSError:  # no inode for it either

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kos_edge.errors import Unavailable
+from kos_edge.system import tune_connection
 from kos_edge.transport.address import Address, Receiver
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -151,7 +152,7 @@ class _Pipe(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        _tune(transport.get_extra_info("socket"))
+        tune_connection(transport.get_extra_info("socket"), KEEPALIVE, USER_TIMEOUT)
         transport.set_write_buffer_limits(high=HIGH_WATER)
         name = transport.get_extra_info("peername")
         if name is None:
@@ -197,15 +198,6 @@ class _Pipe(asyncio.Protocol):
         self.room.set()
         if self._transport is not None:
             self._transport.close()
-
-
-def _tune(opened: socket.socket) -> None:
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
 
 
 def _is_without_ipv6() -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from kos_edge.errors import Unavailable
+from kos_edge.system import HAS_ANCILLARY_DATA
 from kos_edge.transport.address import Address, Receiver
 
 BATCH: Final = 64
@@ -34,8 +35,10 @@ ANY: Final = (("0.0.0.0", 5683), ("::", 5683))
 
 # <linux/in.h> and <linux/ipv6.h>; Python's socket module does not name the first before 3.14.
 _IP_PKTINFO: Final = 8
-_TRUNCATED: Final = int(socket.MSG_TRUNC)  # as a flag of its enum it would cost more than the read
-_SPACE: Final = socket.CMSG_SPACE(20)
+_TRUNCATED: Final = int(
+    getattr(socket, "MSG_TRUNC", 0)
+)  # as a flag of its enum it would cost more than the read
+_SPACE: Final = socket.CMSG_SPACE(20) if HAS_ANCILLARY_DATA else 0
 
 _WILDCARDS: Final = ("0.0.0.0", "::")
 

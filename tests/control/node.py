@@ -173,7 +173,12 @@ class SmallNode(NodeVaultOperations):
         return {"mesh": MESH}
 
     async def invite(
-        self, *, uses: int = 1, seconds: float | None = 3600.0, replaces: str | None = None
+        self,
+        *,
+        uses: int = 1,
+        seconds: float | None = 3600.0,
+        replaces: str | None = None,
+        role: str | None = None,
     ) -> InvitationReport:
         self.asked.append(
             ("invite", {"uses": uses, "seconds": seconds} | ({"replaces": replaces} if replaces else {}))

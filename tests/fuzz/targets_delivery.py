@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 
+from kos_edge.control.remote import Ask, Part, decode_ask, decode_part, encode_ask, encode_part, read_line
 from kos_edge.delivery import wire
 from kos_edge.delivery.carried import Carried, Damaged, Receipts, Unframer, read_record
 from kos_edge.errors import Invalid
 from kos_edge.klp import cose
 from tests.vectors.carried import CARRIER, MESH, good, whole_file
 
-SEEDS = (*good().values(), whole_file())
+SEEDS = (
+    *good().values(),
+    whole_file(),
+    encode_ask(Ask(bytes(8), 0, b'{"verb": "peers", "params": {}}')),
+    encode_part(Part(9, 3, b"abc")),
+)
 _SIGNATURES = frozenset(cose.read_sign1(record).signature for record in good().values())
 
 
@@ -74,3 +80,13 @@ def _records(data: bytes, step: int) -> tuple[list[bytes], str]:
     except Damaged as error:
         return found, error.message
     return found, ""
+
+
+def fuzz_administration(data: bytes) -> None:
+    """Only Invalid escapes, and what is read is written the same."""
+    with contextlib.suppress(Invalid):
+        assert encode_ask(decode_ask(data)) == data
+    with contextlib.suppress(Invalid):
+        assert encode_part(decode_part(data)) == data
+    with contextlib.suppress(Invalid):
+        read_line(data)

@@ -28,6 +28,7 @@ from kos_edge.klp.body import Intent
 from kos_edge.klp.identity import KeyPair
 from kos_edge.node.carrying import Taken
 from kos_edge.node.sections import QueueSection
+from kos_edge.testing import in_virtual_time
 from kos_edge.testing.machine import Machine
 from tests.node.world import World
 
@@ -60,6 +61,7 @@ async def apart(world: World, hub: Machine, edge: Machine, *values: object) -> l
     return await edge.publish("air.temperature", *values)
 
 
+@in_virtual_time
 async def test_what_no_link_brings_is_carried_and_let_go_of_by_its_receipts(tmp_path: Path) -> None:
     async with World(tmp_path, seed=1) as world:
         hub = await world.hub()
@@ -75,6 +77,7 @@ async def test_what_no_link_brings_is_carried_and_let_go_of_by_its_receipts(tmp_
         assert edge.node.writer.store.outbox.usage.messages == 0
 
 
+@in_virtual_time
 async def test_a_file_and_its_receipts_do_nothing_the_second_time(tmp_path: Path) -> None:
     async with World(tmp_path, seed=2) as world:
         hub = await world.hub()
@@ -92,6 +95,7 @@ async def test_a_file_and_its_receipts_do_nothing_the_second_time(tmp_path: Path
             assert (await take(edge, receipts)).settled == settled
 
 
+@in_virtual_time
 async def test_carried_twice_and_then_linked_nothing_arrives_again(tmp_path: Path) -> None:
     async with World(tmp_path, seed=3) as world:
         hub = await world.hub()
@@ -103,6 +107,7 @@ async def test_carried_twice_and_then_linked_nothing_arrives_again(tmp_path: Pat
         assert await hub.received() == ids
 
 
+@in_virtual_time
 async def test_a_hub_put_back_from_a_copy_takes_what_waits_without_what_it_has_lost(tmp_path: Path) -> None:
     async with World(tmp_path, seed=4) as world:
         hub = await world.hub()
@@ -123,6 +128,7 @@ async def test_a_hub_put_back_from_a_copy_takes_what_waits_without_what_it_has_l
         assert await hub.received() == ids
 
 
+@in_virtual_time
 async def test_what_was_dropped_at_the_source_is_carried_as_its_tombstone(tmp_path: Path) -> None:
     async with World(tmp_path, seed=5) as world:
         hub = await world.hub()
@@ -138,6 +144,7 @@ async def test_what_was_dropped_at_the_source_is_carried_as_its_tombstone(tmp_pa
         assert not edge.node.writer.store.outbox.owed()
 
 
+@in_virtual_time
 async def test_a_node_takes_nothing_that_is_for_others(tmp_path: Path) -> None:
     async with World(tmp_path, seed=6) as world:
         hub = await world.hub()
@@ -148,6 +155,7 @@ async def test_a_node_takes_nothing_that_is_for_others(tmp_path: Path) -> None:
         assert await other.received() == []
 
 
+@in_virtual_time
 async def test_an_audience_is_exported_alone(tmp_path: Path) -> None:
     async with World(tmp_path, seed=7) as world:
         hub = await world.hub()
@@ -160,6 +168,7 @@ async def test_an_audience_is_exported_alone(tmp_path: Path) -> None:
         assert (taken.messages, taken.for_others) == (1, 0)
 
 
+@in_virtual_time
 async def test_nobody_carries_a_file_back_into_the_node_that_wrote_it(tmp_path: Path) -> None:
     async with World(tmp_path, seed=8) as world:
         hub = await world.hub()
@@ -173,6 +182,7 @@ async def test_nobody_carries_a_file_back_into_the_node_that_wrote_it(tmp_path: 
             await take(hub, await receipts_of(hub, file))
 
 
+@in_virtual_time
 async def test_a_file_of_another_mesh_changes_nothing(tmp_path: Path) -> None:
     async with World(tmp_path, seed=9) as world:
         hub, stranger = await world.hub(), await world.hub("other")
@@ -186,6 +196,7 @@ async def test_a_file_of_another_mesh_changes_nothing(tmp_path: Path) -> None:
         assert await hub.received() == []
 
 
+@in_virtual_time
 async def test_nothing_is_taken_from_a_revoked_carrier(tmp_path: Path) -> None:
     async with World(tmp_path, seed=10) as world:
         hub = await world.hub()
@@ -199,6 +210,7 @@ async def test_nothing_is_taken_from_a_revoked_carrier(tmp_path: Path) -> None:
         assert await hub.received() == []
 
 
+@in_virtual_time
 async def test_only_who_a_message_is_for_settles_it(tmp_path: Path) -> None:
     async with World(tmp_path, seed=11) as world:
         hub = await world.hub()
@@ -228,6 +240,7 @@ async def test_only_who_a_message_is_for_settles_it(tmp_path: Path) -> None:
         assert edge.node.writer.store.outbox.owed() == [owed]
 
 
+@in_virtual_time
 async def test_a_stick_cannot_make_what_it_carries_younger(tmp_path: Path) -> None:
     async with World(tmp_path, seed=12) as world:
         hub = await world.hub()
@@ -249,6 +262,7 @@ async def test_a_stick_cannot_make_what_it_carries_younger(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("clock", ["known", "unknown"])
+@in_virtual_time
 async def test_a_command_is_as_old_as_its_way_was_long(tmp_path: Path, clock: str) -> None:
     async with World(tmp_path, seed=13) as world:
         hub = await world.hub()
@@ -277,6 +291,7 @@ def packs_of(said: object) -> list[bytes]:
     return [parcel.pack for parcel in decode_ship(said.content)]
 
 
+@in_virtual_time
 async def test_every_flipped_bit_and_every_end_is_damage_and_what_came_before_stands(tmp_path: Path) -> None:
     async with World(tmp_path, seed=14) as world:
         hub = await world.hub()
@@ -304,6 +319,7 @@ def read_whole(file: bytes) -> list[bytes]:
     return records
 
 
+@in_virtual_time
 async def test_a_node_in_no_mesh_neither_writes_nor_reads(tmp_path: Path) -> None:
     async with World(tmp_path, seed=15) as world:
         hub = await world.hub()
@@ -318,6 +334,7 @@ async def test_a_node_in_no_mesh_neither_writes_nor_reads(tmp_path: Path) -> Non
             await take(alone, file)
 
 
+@in_virtual_time
 async def test_offers_of_others_streams_move_nothing(tmp_path: Path) -> None:
     async with World(tmp_path, seed=16) as world:
         hub = await world.hub()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kos_edge.node.config import TopicRule
-from kos_edge.node.operations import open_offline
 from kos_edge.node.sections import QueueSection
+from kos_edge.node.station import open_offline
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.world import World
 
