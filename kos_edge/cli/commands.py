@@ -17,6 +17,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "stop": ("setup:stop", "Stop the running daemon."),
         "bootstrap": ("bootstrap:bootstrap", "Begin again, in a mode; how the latest start went."),
         "config": ("config:config", "Check, show or explain the configuration."),
+        "backup": ("backup:backup", "Write this node into an encrypted file."),
+        "restore": ("backup:restore", "Make a node again from its backup."),
         "vault": ("vault:vault", "Passwords and keys that agents need."),
         "demo": ("setup:demo", "Watch three nodes lose nothing while links and processes die."),
     },
