@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -27,7 +27,7 @@ except ImportError:  # everywhere else
 CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 """Flags for `os.open`: no child gets it, and no byte is changed on its way."""
 
-HAS_UNIX_SOCKETS = hasattr(socket, "AF_UNIX") and hasattr(asyncio, "open_unix_connection")
+HAS_UNIX_SOCKETS = hasattr(socket, "AF_UNIX") and sys.platform != "win32"
 """Whether there can be a daemon here that answers on a control socket."""
 
 HAS_ANCILLARY_DATA = hasattr(socket.socket, "recvmsg") and hasattr(socket, "CMSG_SPACE")
