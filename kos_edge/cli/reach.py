@@ -12,6 +12,7 @@ from kos_edge.cli.face import Face
 from kos_edge.control.client import Client, NoDaemon
 from kos_edge.control.protocol import Operations
 from kos_edge.errors import Unavailable
+from kos_edge.node.kept_meta import is_station
 from kos_edge.node.statedir import StateDir, StateInUse
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ async def enter(
             await client.reach()
             return client
         except NoDaemon as error:
-            if opener is None and not _is_station(state.path):
+            if opener is None and not is_station(state.path):
                 raise Unavailable(f"{error.message}, and this needs one", hint=f"start it: {start}") from None
         try:
             return await stack.enter_async_context((opener or _open)(state.path))
@@ -72,10 +73,3 @@ def _open(state: Path) -> AbstractAsyncContextManager[Operations]:
     from kos_edge.node.station import open_offline
 
     return open_offline(state)
-
-
-def _is_station(state: Path) -> bool:
-    """Whether a command is done from here at a hub, so that no daemon has to run; asked only where none does."""
-    from kos_edge.node.station import is_station
-
-    return is_station(state)

@@ -22,8 +22,8 @@ from kos_edge.mesh.recovery import recovery_file
 from kos_edge.mesh.revocation import Revocations
 from kos_edge.mesh.roster import Roster
 from kos_edge.node.durable_file import write_durably
-from kos_edge.node.keepsake import NAME as KEPT_NAME
-from kos_edge.node.keepsake import keep_meta, kept_meta
+from kos_edge.node.kept_meta import NAME as KEPT_NAME
+from kos_edge.node.kept_meta import keep_meta, kept_meta
 from kos_edge.node.keyfile import write_key
 from kos_edge.node.statedir import STORE_NAME, StateDir
 from kos_edge.node.trust import MEMBER

@@ -6,51 +6,14 @@ small, change seldom, and one bad page could take them.
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from pathlib import Path
-
 from kos_edge.bootstrap.admission import Mode
-from kos_edge.errors import Invalid, KosError
-from kos_edge.klp import cbor
+from kos_edge.errors import Invalid
 from kos_edge.klp.sealed import Sealed
-from kos_edge.node.durable_file import FILE_LIMIT, StateFile
+from kos_edge.node.kept_meta import Kept, kept_or_empty
 from kos_edge.node.trust import Trust
-from kos_edge.said import Said
 from kos_edge.store.database import Damaged
 from kos_edge.store.finds import is_proven
 from kos_edge.store.store import Store
-
-NAME = "kos.meta"
-_CHECK_BYTES = 32
-
-log = logging.getLogger(__name__)
-
-Kept = StateFile[dict[str, bytes]]
-
-
-def kept_meta(state: Path) -> Kept:
-    """The file in this state directory."""
-    return StateFile(state / NAME, _parse)
-
-
-def keep_meta(kept: Kept, meta: dict[str, bytes]) -> None:
-    """Write the copy. Where the disk takes nothing the one before stays: the database itself is committed."""
-    body = cbor.encode([[key, meta[key]] for key in sorted(meta)])
-    try:
-        kept.write(hashlib.sha256(body).digest() + body)
-    except KosError as error:
-        log.debug("the copy of what the store says of this node is not written: %s", error)
-
-
-def kept_or_empty(kept: Kept) -> dict[str, bytes]:
-    """What the copy says; nothing where there is none or it is damaged too."""
-    try:
-        found = kept.read()
-    except Invalid as error:
-        log.warning("%s", error, extra=Said.FILE_DAMAGED.of())
-        return {}
-    return {} if found is None else found.value
 
 
 def load_trust(trust: Trust, store: Store, now: float, mode: Mode, kept: Kept) -> None:
@@ -78,11 +41,3 @@ def proves(trust: Trust, sealed: Sealed) -> bool:
     public = own or (member and member.public)
     meshes = [mesh for mesh in (trust.mesh, *trust.left) if mesh is not None]
     return not public or not meshes or is_proven(sealed, public, meshes)
-
-
-def _parse(data: bytes) -> dict[str, bytes]:
-    body = data[_CHECK_BYTES:]
-    if hashlib.sha256(body).digest() != data[:_CHECK_BYTES]:
-        raise Invalid("its checksum is wrong")
-    pairs = cbor.decode(body, limit=FILE_LIMIT)
-    return {str(key): bytes(value) for key, value in pairs}

@@ -44,8 +44,9 @@ from kos_edge.node.handshakes import Handshakes
 from kos_edge.node.heart import Heart
 from kos_edge.node.housekeeping import Housekeeping
 from kos_edge.node.inbound import Inbound
-from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty, load_trust, proves
+from kos_edge.node.keepsake import load_trust, proves
 from kos_edge.node.kept_config import load_kept
+from kos_edge.node.kept_meta import keep_meta, kept_meta, kept_or_empty
 from kos_edge.node.keyfile import find_key, keep_copy
 from kos_edge.node.link import SILENT_KEEPALIVES, Link
 from kos_edge.node.listening import calling_carriers, carriers_for, port_of

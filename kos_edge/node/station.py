@@ -38,7 +38,6 @@ from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.addresses import DEFAULT_PORT
 from kos_edge.node.handshakes import AskedToWait, Reached
-from kos_edge.node.keepsake import kept_meta, kept_or_empty
 from kos_edge.node.node import Node
 from kos_edge.node.operations import NodeOperations
 from kos_edge.node.statedir import StateDir
@@ -308,11 +307,6 @@ async def open_offline(state: Path) -> AsyncGenerator[NodeOperations, None]:
         async with node.opened():
             operator = node.trust.role is Role.OPERATOR
             yield Station(node) if operator else NodeOperations(node, running=False)
-
-
-def is_station(state: Path) -> bool:
-    """Whether the node of this state is an operator: its copy of what the store says of it."""
-    return kept_or_empty(kept_meta(state)).get("role") == Role.OPERATOR.text.encode()
 
 
 def _forbidden(hub: Membership, response: Response) -> KosError:

@@ -16,7 +16,7 @@ from kos_edge.klp.pack import Class, Message, Priority
 from kos_edge.klp.sealed import Sealed
 from kos_edge.klp.tombstone import Tombstone
 from kos_edge.mesh.authority import Authority
-from kos_edge.node.keepsake import keep_meta, kept_meta, kept_or_empty
+from kos_edge.node.kept_meta import keep_meta, kept_meta, kept_or_empty
 from kos_edge.store.database import Damaged
 from kos_edge.store.finds import is_proven
 from kos_edge.store.journal import Incoming
