@@ -18,7 +18,7 @@ from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership, verify_membership
 from kos_edge.node.config import Config
 from kos_edge.node.config_sources import load_config
-from kos_edge.node.durable_file import sync_directory, write_durably
+from kos_edge.node.durable_file import write_durably
 from kos_edge.node.keyfile import find_key
 from kos_edge.node.remains import LEAST, Look, Needle, look
 from kos_edge.node.statedir import STORE_NAME, StateDir, copy_of
@@ -26,6 +26,7 @@ from kos_edge.node.trust import MEMBER
 from kos_edge.node.vaulting import KEY_NAME, VAULT_NAME, NodeVault
 from kos_edge.store.finds import FORMER_KEY, former_in
 from kos_edge.store.store import Store
+from kos_edge.system import sync_directory
 
 MARK = "decommissioning"
 """The file that says that the wiping has begun: what was interrupted is gone on with."""
