@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "status": ("looking:status", "This node at a glance."),
         "doctor": ("doctor:doctor", "What is wrong here, and what to do about it."),
+        "diag": ("diag:diag", "A diagnosis to send to whoever helps, without secrets."),
         "completion": ("completion:completion", "Let your shell complete commands and options."),
     },
 }

@@ -34,6 +34,7 @@ class Typ(IntEnum):
     MANIFEST = 65009
     BOOTSTRAP_ORDER = 65010
     CARRIED = 65011
+    DIAGNOSIS = 65012
 
 
 _PROTECTED_HEAD = b"\xa2\x01\x27\x10"  # {1: -8, 16:
