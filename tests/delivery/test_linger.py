@@ -26,3 +26,15 @@ def test_what_fills_a_pack_goes_at_once() -> None:
     for number in range(3):
         linger.add("air", number, 100, 10.0, now=0.0)
     assert linger.take(0.0) == {"air": [0, 1, 2]}
+
+
+def test_what_a_pack_has_once_counts_once() -> None:
+    linger: Linger[str, int] = Linger(full=299)
+    for number in range(3):
+        linger.add("air", number, 40, 10.0, now=0.0, shared={"form": 100})
+        assert linger.due() == 10.0
+    linger.add("air", 3, 40, 10.0, now=0.0, shared={"form": 100})
+    assert linger.due() == 0.0
+    assert linger.take(0.0) == {"air": [0, 1, 2, 3]}
+    linger.add("air", 4, 40, 10.0, now=0.0, shared={"form": 230})
+    assert linger.due() == 0.0, "of the next batch it counts again"
