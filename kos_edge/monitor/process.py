@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import time
 from dataclasses import dataclass
@@ -50,6 +52,15 @@ def resident_bytes(proc: Path = _PROC) -> int | None:
 def stored_bytes(proc: Path = _PROC) -> int | None:
     """What this process has had written to storage: whole pages, not what it handed to write calls."""
     return _fields(proc / "io").get("write_bytes")
+
+
+def give_back() -> None:
+    """Hand memory that is free inside this process back to the system: after a start about 1 MB of what it has freed.
+
+    malloc_trim(3) is glibc's own; elsewhere this does nothing.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _fields(path: Path) -> dict[str, int]:

@@ -19,6 +19,7 @@ from kos_edge.bootstrap.sequence import Mode
 from kos_edge.control.remote import ADMIN_PATH
 from kos_edge.control.server import ControlServer
 from kos_edge.errors import Unavailable
+from kos_edge.monitor.process import give_back
 from kos_edge.node.administration import Administration
 from kos_edge.node.config import BadConfiguration, Config
 from kos_edge.node.config_sources import load_config
@@ -170,6 +171,7 @@ async def _serve(
         manager.say("READY=1", f"STATUS={node.trust.name} ({node.trust.role.text}) at {where}")
         watched.append(asyncio.create_task(manager.feed(node.pulse)))
         watched.append(asyncio.create_task(_count_repeats(quiet)))
+        give_back()
 
     watched: list[asyncio.Task[None]] = []
     try:

@@ -69,6 +69,19 @@ def test_the_kernel_says_what_this_process_uses() -> None:
     assert (nowhere.resident_bytes, nowhere.open_files, nowhere.written_bytes) == (None, None, None)
 
 
+def test_memory_that_is_free_goes_back_to_the_system() -> None:
+    pieces = [bytes(1_000) for _ in range(40_000)]
+    kept = pieces[::400]
+    before = process.resident_bytes()
+    del pieces
+    process.give_back()
+    after = process.resident_bytes()
+    assert before is not None
+    assert after is not None
+    assert after < before - 10_000_000
+    assert len(kept) == 100
+
+
 @in_virtual_time
 async def test_a_node_shows_what_it_does(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
