@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kos_edge.control.reports import Json
 from kos_edge.control.wire import encode
+from kos_edge.said import Said
 
 NAME = "audit.log"
 MAX_BYTES = 1_000_000
@@ -24,7 +25,14 @@ class Audit:
     def write(self, entry: dict[str, Json]) -> None:
         """A line, on disk when this returns. A disk that takes none stops nobody: a revocation must not wait for it."""
         line = encode(entry)
-        log.info("operator %s: %s %s, %s", entry["name"], entry["verb"], entry["params"], entry["outcome"])
+        log.info(
+            "operator %s: %s %s, %s",
+            entry["name"],
+            entry["verb"],
+            entry["params"],
+            entry["outcome"],
+            extra=Said.OPERATED.of(operator=entry["name"], verb=entry["verb"]),
+        )
         try:
             if self._path.exists() and self._path.stat().st_size + len(line) > MAX_BYTES:
                 self._path.replace(self._path.with_name(f"{NAME}.1"))
@@ -34,4 +42,4 @@ class Audit:
                 file.flush()
                 os.fsync(descriptor)
         except OSError as error:
-            log.error("%s cannot be written: %s", self._path, error.strerror)
+            log.error("%s cannot be written: %s", self._path, error.strerror, extra=Said.NOT_KEPT.of())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kos_edge.errors import KosError
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
+from kos_edge.said import Said
 from kos_edge.store.store import Store
 
 if TYPE_CHECKING:
@@ -58,14 +59,21 @@ class Renewal:
         if new is not None:
             self._keep(lambda store: store.database.put(KEY, None))
             self._take(new)
-            log.info("the new membership as %s (%s) works, and is taken up", new.name, new.role.text)
+            log.info(
+                "the new membership as %s (%s) works, and is taken up",
+                new.name,
+                new.role.text,
+                extra=Said.RENEWED.of(),
+            )
 
     def failed(self, why: KosError) -> None:
         """A peer has refused it and accepted the old one."""
         self.refused, self.candidate = self.candidate, None
         self._keep(lambda store: store.database.put(KEY, None))
         log.warning(
-            "a new membership is not taken up, for it does not work: %s. The old one stays", why.message
+            "a new membership is not taken up, for it does not work: %s. The old one stays",
+            why.message,
+            extra=Said.RENEWAL_FAILED.of(),
         )
 
     def clear(self) -> None:

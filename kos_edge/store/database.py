@@ -89,7 +89,10 @@ class Database:
             run("PRAGMA synchronous = FULL")
             downgrade(self._connection, version, self.path)
             log.warning(
-                "%s was written by a newer kos-edge (schema %d): it is in our form again", self.path, version
+                "%s was written by a newer kos-edge (schema %d): it is in our form again",
+                self.path,
+                version,
+                extra=Said.STORE_OLDER.of(),
             )
             version = len(sql.MIGRATIONS)
         run("PRAGMA journal_mode = WAL")
