@@ -6,6 +6,7 @@ import gzip
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from kos_edge.install.shelf import Shelf
 from kos_edge.install.surroundings import COMPLETIONS, PLACES, UNITS, surroundings
 from kos_edge.install.wheels import unpack
 from tools.deb.control import SCRIPTS
+from tools.deb.interpreter import interpreter
 from tools.deb.wheels import pins
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +96,25 @@ def test_every_file_of_the_units_has_its_place() -> None:
     found = surroundings(completions(), pages("1.0", "2026-01-01"))
     assert {str(each) for each in found} >= {*PLACES.values(), *COMPLETIONS.values()}
     assert "usr/share/man/man1/kos-edge-release.1.gz" in map(str, found)
+
+
+def _program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_python_that_does_not_run_or_is_another_makes_no_bytecode(tmp_path: Path) -> None:
+    _program(tmp_path / "shims/python3.99", "echo 'python3.99: command not found' >&2; exit 127")
+    _program(tmp_path / "other/python3.99", f'exec {sys.executable} "$@"')
+    _program(tmp_path / "pypy/python3.99", "echo 3.99; echo pypy39; echo $0")
+    path = f"{tmp_path}/shims:{tmp_path}/other:{tmp_path}/pypy"
+    assert interpreter("3.99", {"PATH": path, "HOME": str(tmp_path)}) is None
+    real = _program(
+        tmp_path / ".pyenv/versions/3.99.1/bin/python3.99", "echo 3.99; echo cpython-399; echo $0"
+    )
+    assert interpreter("3.99", {"PATH": path, "HOME": str(tmp_path)}) == real
 
 
 def test_the_pinned_requirements_are_all_that_we_need() -> None:

@@ -19,6 +19,7 @@ from kos_edge.klp.identity import KeyPair
 from kos_edge.node.installed import MANIFEST_NAME, seal
 from tools.deb.architecture import PYTHONS, Architecture
 from tools.deb.control import COPYRIGHT, SCRIPTS, control
+from tools.deb.interpreter import interpreter
 from tools.deb.wheels import ROOT, NotBuilt, build_own, fetch
 
 DOCUMENTS = ("README.md", "CHANGELOG.md", "docs", "examples")
@@ -40,9 +41,14 @@ def build(version: str, architecture: Architecture, folder: Path, epoch: int, ke
     for wheel in wheels:
         unpack(wheel, site)
     for python in PYTHONS:
-        program = shutil.which(f"python{python}", path=f"/usr/bin:{os.environ.get('PATH', '')}")
+        program = interpreter(python)
         if program is not None:
             compile_tree(tree, version, program)
+        else:
+            print(
+                f"no Python {python} here: with it this package starts more slowly, without bytecode",
+                flush=True,
+            )
     _write(tree / MANIFEST_NAME, seal(tree, version, key, at=epoch), 0o644)
     date = time.strftime("%Y-%m-%d", time.gmtime(epoch))
     for place, data in surroundings(completions(), pages(version, date)).items():
