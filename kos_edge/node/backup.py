@@ -20,9 +20,9 @@ from typing import Protocol
 
 from kos_edge import __version__
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
-from kos_edge.klp.identity import kid_text
+from kos_edge.klp.identity import KeyPair, kid_text
 from kos_edge.node.durable_file import write_durably
-from kos_edge.node.keyfile import find_key, read_key
+from kos_edge.node.keyfile import find_key, key_text, read_key
 from kos_edge.node.statedir import KEY_NAME, LOCK_NAME, STORE_NAME, StateDir, config_place, owner_hint
 from kos_edge.store import sql
 from kos_edge.store.store import Store
@@ -92,6 +92,7 @@ def backup(
     copy = path / _COPY
     try:
         key = find_key(state.key_file).value
+        files = list(_files(path))
         schema, name = _copy_store(path, copy)
         about = {
             "kid": kid_text(key.kid),
@@ -103,11 +104,10 @@ def backup(
         sealer = Sealer(passphrase, about, random=random)
         target.write(FIRST_LINE + sealer.header())
         out = _Sealing(sealer, target)
-        count = 0
         with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-            for arcname, file in [(STORE_NAME, copy), *_files(path, state)]:
+            for arcname, file in [(STORE_NAME, copy), *files]:
                 archive.add(file, arcname, recursive=False, filter=_plain)
-                count += 1
+            archive.addfile(*_key(key))  # the one that was read: the file may be damaged, or a rekey's by now
         target.write(sealer.close())
     except OSError as error:
         raise Unavailable(
@@ -116,7 +116,7 @@ def backup(
     finally:
         with contextlib.suppress(OSError):
             copy.unlink(missing_ok=True)
-    return Made(kid_text(key.kid), count, out.size)
+    return Made(kid_text(key.kid), len(files) + 2, out.size)
 
 
 def restore(
@@ -218,23 +218,32 @@ def _copy_store(path: Path, copy: Path) -> tuple[int, str]:
     return schema, "" if row is None else bytes(row[0]).decode(errors="replace")
 
 
-def _files(path: Path, state: StateDir) -> Iterator[tuple[str, Path]]:
-    """Everything else that a node is, by name in the archive, the key last."""
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """Everything else that a node is but its key, by name in the archive. Raises Unavailable for what is too large."""
     for file in sorted(path.iterdir()):
         name = file.name
-        left_out = name in _NOT_KEPT or name == KEY_NAME or name.startswith((".", f"{STORE_NAME}"))
+        left_out = name in _NOT_KEPT or name.startswith((".", STORE_NAME, KEY_NAME))
         left_out = left_out or name == "config.toml" or file.is_symlink() or not file.is_file()
-        if not left_out and file.stat().st_size <= MAX_FILE:
-            yield name, file
+        if left_out:
+            continue
+        if file.stat().st_size > MAX_FILE:
+            raise Unavailable(
+                f"{file} has more than {MAX_FILE >> 20} MiB, which is nothing of kos-edge's",
+                hint="move it out of the state directory",
+            )
+        yield name, file
     place = config_place(path)
     configuration = [place / "config.toml", *sorted((place / "config.d").glob("*.toml"))]
     for file in configuration:
         if file.is_file():
             yield f"{_CONFIG}{file.relative_to(place).as_posix()}", file
-    yield (
-        KEY_NAME,
-        state.key_file if state.key_file.exists() else state.key_file.with_name(f"{KEY_NAME}.copy"),
-    )
+
+
+def _key(key: KeyPair) -> tuple[tarfile.TarInfo, io.BytesIO]:
+    text = key_text(key)
+    member = tarfile.TarInfo(KEY_NAME)
+    member.size, member.mode = len(text), 0o600
+    return member, io.BytesIO(text)
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -28,7 +28,7 @@ def write_key(path: Path, key: KeyPair) -> None:
 
 def replace_key(path: Path, key: KeyPair) -> None:
     """Keep this key at `path`, in the place of any other, in one step, and of its copy. Raises Unavailable."""
-    write_durably(path, _text(key), mode=0o600)
+    write_durably(path, key_text(key), mode=0o600)
     if copy_of(path).exists():  # of the key before: falling back to it would be somebody else
         keep_copy(path, Found(key))
 
@@ -84,10 +84,11 @@ def keep_copy(path: Path, found: Found[KeyPair]) -> None:
         if read_key(copy) == found.value:
             return
     with contextlib.suppress(Unavailable):  # a full disk: at the next start
-        write_durably(copy, _text(found.value), mode=0o600)
+        write_durably(copy, key_text(found.value), mode=0o600)
 
 
-def _text(key: KeyPair) -> bytes:
+def key_text(key: KeyPair) -> bytes:
+    """What stands in the file."""
     return b"kos-edge-key 1 %s %s\n" % (key.seed.hex().encode(), _check(key.seed))
 
 

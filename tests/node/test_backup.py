@@ -14,7 +14,7 @@ import pytest
 from kos_edge.delivery.carried import Unframer, framed
 from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.mesh.recovery import Cost
-from kos_edge.node.backup import FIRST_LINE, backup, restore
+from kos_edge.node.backup import FIRST_LINE, MAX_FILE, backup, restore
 from kos_edge.node.initialize import initialize
 from kos_edge.node.keyfile import read_key
 from kos_edge.node.statedir import StateDir, StateInUse
@@ -160,6 +160,26 @@ def test_everything_that_a_node_is_comes_back(home: Path, made: bytes, tmp_path:
     for name in ("node.key", "vault", "config.toml", "config.d/90-set.toml"):
         assert (tmp_path / "new" / name).read_bytes() == (home / name).read_bytes()
     assert not [each for each in (tmp_path / "new").iterdir() if each.name.startswith(".")]
+
+
+def test_a_node_that_lives_on_the_copy_of_its_key_comes_back_with_a_good_one(tmp_path: Path) -> None:
+    home, target = tmp_path / "state", Buffer()
+    initialize(home, "edge", "shed")
+    shutil.copy(home / "node.key", home / "node.key.copy")
+    key = read_key(home / "node.key")
+    (home / "node.key").write_bytes(b"kos-edge-key 1 a bad block")
+    backup(home, target, PASSPHRASE)
+    restore(tmp_path / "new", io.BytesIO(target.getvalue()), PASSPHRASE)
+    assert read_key(tmp_path / "new" / "node.key") == key
+
+
+def test_a_file_that_is_too_large_is_not_left_out_without_a_word(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    initialize(home, "edge", "shed")
+    with (home / "core").open("wb") as file:
+        file.truncate(MAX_FILE + 1)
+    with pytest.raises(Unavailable, match="core has more than 64 MiB"):
+        backup(home, Buffer(), PASSPHRASE)
 
 
 def test_nothing_of_it_can_be_read_without_the_passphrase(home: Path, made: bytes) -> None:
