@@ -188,9 +188,14 @@ class Station(NodeOperations):
 
     async def _answered(self, ask: Ask) -> bytes:
         """One part, asked for again under the same id where nothing comes: it is never carried out twice."""
-        sent = False
+        sent = ask.at > 0  # of an answer that has begun the rest is missing: the hub has done it
         for _ in range(TRIES):
-            reached = await self._reached()
+            try:
+                reached = await self._reached()
+            except KosError:
+                if sent:
+                    break
+                raise
             handshake, self._handshake = self._handshake, b""
             try:
                 sent = True
@@ -212,8 +217,6 @@ class Station(NodeOperations):
                 case code if code != SERVICE_UNAVAILABLE:
                     raise Invalid(f"{reached.peer.name} does not understand this station")
             await asyncio.sleep(1.0)
-        if not sent:
-            raise Unavailable("no hub answers", hint="is it running, and on this network?")
         raise Unknown(
             "the hub has not answered: it may have been done or not", hint="kos-edge peers shows it"
         )

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from kos_edge.control.remote import ADMIN_PATH, Ask, decode_part, encode_ask
-from kos_edge.errors import Refused, Unavailable
+from kos_edge.errors import Refused, Unavailable, Unknown
 from kos_edge.node.administration import KEPT_S, MOST_OF_ONE, Administration
 from kos_edge.node.sections import AdmissionSection
+from kos_edge.node.station import Station
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.machine import Machine
 from kos_edge.transport.coap import BAD_REQUEST, CHANGED, FORBIDDEN, NOT_FOUND, POST, Request
@@ -185,6 +186,20 @@ async def test_answers_are_kept_for_few_requests_of_one_operator(tmp_path: Path)
         for number in range(3 * MOST_OF_ONE):
             await ask(laptop, hub, "peers", number)
         assert len(administration._asked) <= MOST_OF_ONE
+
+
+@in_virtual_time
+async def test_a_station_that_hears_no_answer_does_not_say_that_nothing_was_done(tmp_path: Path) -> None:
+    async with World(tmp_path, seed=11) as world:
+        hub = await served(world)
+        laptop = await operator(world, hub)
+        station = Station(laptop.node)
+        assert (await station.status())["name"] == "hub"
+        world.isolate(hub)
+        with pytest.raises(Unknown, match="it may have been done or not"):
+            await station.reject(who="shed")
+        with pytest.raises(Unavailable, match="no hub can be reached"):
+            await station.reject(who="shed")
 
 
 @pytest.mark.parametrize(
