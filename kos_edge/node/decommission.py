@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kos_edge.control.bootstrap_reports import DecommissionReport
-from kos_edge.errors import KosError, Refused, Unavailable
+from kos_edge.errors import Invalid, KosError, Refused, Unavailable
 from kos_edge.klp.identity import kid_text
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership, verify_membership
@@ -21,7 +21,7 @@ from kos_edge.node.config_sources import load_config
 from kos_edge.node.durable_file import write_durably
 from kos_edge.node.keyfile import find_key
 from kos_edge.node.remains import LEAST, Look, Needle, look
-from kos_edge.node.statedir import STORE_NAME, StateDir, copy_of
+from kos_edge.node.statedir import STORE_NAME, NotInitialised, StateDir, copy_of
 from kos_edge.node.trust import MEMBER
 from kos_edge.node.vaulting import KEY_NAME, VAULT_NAME, NodeVault
 from kos_edge.store.finds import FORMER_KEY, former_in
@@ -40,11 +40,12 @@ def decommission(path: Path, *, discard: bool = False, end_mesh: bool = False) -
     (unless `end_mesh`); StateInUse, NotInitialised. Nothing has changed then.
     """
     home = StateDir(path)
-    begun = (path / MARK).exists()
-    if not begun:
+    marked = (path / MARK).exists()
+    if not marked:
         StateDir.open(path)
     with home.lock():
         config = _config(home)
+        begun = marked and not _has_key(home)  # cut off before that, it may have lived on since
         own = None if begun else _identity(home, discard=discard, end_mesh=end_mesh)
         needles, unknown = _needles(home, config)
         folders = [path, *({home.config_file.parent} - {path})]
@@ -106,6 +107,15 @@ def _identity(home: StateDir, *, discard: bool, end_mesh: bool) -> Membership | 
             hint="kos-edge run until the queue is empty; or carry them: kos-edge queue export; or --discard",
         )
     return member
+
+
+def _has_key(home: StateDir) -> bool:
+    """Whether its key, which is wiped first, can be read yet."""
+    try:
+        find_key(home.key_file)
+    except (Invalid, NotInitialised):
+        return False
+    return True
 
 
 def _config(home: StateDir) -> Config:

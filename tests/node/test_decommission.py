@@ -141,6 +141,13 @@ def test_what_was_interrupted_is_gone_on_with(home: Path) -> None:
     assert (report["name"], list(home.iterdir())) == (None, [])
 
 
+def test_what_was_interrupted_in_the_middle_of_the_key_is_gone_on_with(home: Path) -> None:
+    (home / MARK).write_text("begun")
+    (home / "node.key").write_bytes(bytes(99))
+    (home / "node.key.copy").unlink()
+    assert (decommission(home)["after"], list(home.iterdir())) == ([], [])
+
+
 def test_while_a_daemon_or_a_command_works_on_it_nothing_is_touched(home: Path) -> None:
     with StateDir(home).lock(), pytest.raises(StateInUse):
         decommission(home)
@@ -156,6 +163,9 @@ async def test_what_nobody_else_has_is_not_thrown_away_unasked(tmp_path: Path) -
         await hub.stop()
         await edge.node.publisher.enqueue("air.temperature", Data(1.0), linger_s=0.0)
         await edge.stop()
+        with pytest.raises(Refused, match="1 messages wait that nobody else has"):
+            decommission(edge.state)
+        (edge.state / MARK).write_text("begun, and the power went before the key was gone")
         with pytest.raises(Refused, match="1 messages wait that nobody else has"):
             decommission(edge.state)
         with pytest.raises(Refused, match="the only hub of its mesh"):
