@@ -17,9 +17,12 @@ FIRST_S = 3_600.0
 LONGEST_S = 86_400.0
 MOST_KEYS = 512
 """Different lines that are remembered; for a new one the oldest is forgotten, its count said before."""
+MOST_AT_ONCE = 2 * MOST_KEYS
+"""While the next counts are due: from there on new kinds share one, for a flood of them is no news."""
 MOST_OF_ONE = 20
 """Different lines of one kind in its pause: whoever can choose the text of a line must not fill a card with it."""
 
+_FLOOD = ""
 _DIGITS = re.compile(r"\d+")
 
 
@@ -51,6 +54,8 @@ class Repeats(Generic[T]):
 
     def take(self, kind: str, text: str, line: T, now: float) -> bool:
         """Whether the line is to be written; else it counts."""
+        if len(self._kept) >= MOST_AT_ONCE and (kind, "") not in self._kept:
+            kind = _FLOOD
         shape = text if self._numbers_count else _DIGITS.sub("#", text)
         of_kind = self._kept.setdefault((kind, ""), _Kept(line, now))
         kept = self._kept.get((kind, shape))

@@ -60,7 +60,8 @@ class Quiet(logging.Handler):
             repeats, kind = (
                 (self._agents, record.name) if own else (self._ours, f"{record.name} {record.msg}")
             )
-            if not repeats.take(kind, shown(record), record, self._now()):
+            text = shown(record)
+            if not repeats.take(kind, text, _bare(record, text), self._now()):
                 return
         self._handler.handle(record)
 
@@ -161,13 +162,19 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
         yield name, value if isinstance(value, int | float) else _plain(str(value))
 
 
+def _bare(record: logging.LogRecord, text: str) -> logging.LogRecord:
+    """What is kept of a line for hours: an error's traceback would keep everything alive that was at work then."""
+    kept = copy.copy(record)
+    kept.msg, kept.args, kept.exc_info, kept.exc_text = text, (), None, None
+    return kept
+
+
 def _counted(again: Again[logging.LogRecord]) -> logging.LogRecord:
     """The last of many, with their count."""
     record = copy.copy(again.line)
     times, within = again.times, again.within_s
     word = "time" if times == 1 else "times"
-    record.msg, record.args = f"{shown(again.line)} ({times:,} {word} more in {_span(within)})", ()
-    record.exc_info = None
+    record.msg = f"{again.line.msg} ({times:,} {word} more in {_span(within)})"
     record.created = time.time()
     record.kos_fields = {
         **getattr(again.line, "kos_fields", {}),

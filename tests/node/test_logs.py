@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import logging
 import os
 import re
 import socket
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from kos_edge.node.log_journal import Journal, encode, is_journal
-from kos_edge.node.log_repeats import MOST_KEYS, MOST_OF_ONE, Repeats
+from kos_edge.node.log_repeats import MOST_AT_ONCE, MOST_KEYS, MOST_OF_ONE, Repeats
 from kos_edge.node.logs import JournalHandler, Json, Quiet, Text
 from kos_edge.said import Said
 from kos_edge.testing import in_virtual_time
@@ -111,6 +113,36 @@ def test_a_count_is_written_with_the_last_line_and_at_the_end() -> None:
         "no answer, try 240: 100 % (240 times more in 1 h)",
         "no answer, try 300: 100 % (1 time more in 2 min)",
     ]
+
+
+def test_what_was_at_work_at_an_error_is_not_kept_alive_by_the_log() -> None:
+    class Work:
+        pass
+
+    def fail(log: logging.Logger) -> weakref.ref[Work]:
+        work = Work()
+        try:
+            raise ValueError("no")
+        except ValueError:
+            log.warning("it failed", exc_info=True)
+        return weakref.ref(work)
+
+    out = Lines()
+    with logger(Quiet(out)) as log:
+        work = fail(log)
+    gc.collect()
+    assert work() is None
+    assert out.lines[0].startswith("it failed\nTraceback")
+
+
+def test_a_flood_of_new_lines_between_two_counts_is_bounded() -> None:
+    repeats: Repeats[str] = Repeats()
+    written = sum(
+        repeats.take(f"kind {n}", f"{n:b}".translate({48: "a", 49: "b"}), "", 0.0) for n in range(20_000)
+    )
+    assert written < MOST_AT_ONCE + MOST_OF_ONE
+    assert len(repeats._kept) <= MOST_AT_ONCE + MOST_OF_ONE + 2
+    assert sum(again.times for again in repeats.due(1.0, all=True)) == 20_000 - written
 
 
 def test_debugging_is_held_back_never() -> None:
