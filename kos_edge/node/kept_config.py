@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 
 from kos_edge.errors import Unavailable
@@ -16,21 +17,24 @@ from kos_edge.node.durable_file import write_durably
 from kos_edge.node.settings import Place
 
 
-def load_kept(path: Path, *, keep: Path | None = None) -> Config:
+def load_kept(path: Path, *, keep: Path | None = None, read_only: bool = False) -> Config:
     """The configuration at `path` with what goes before it (`config_sources`), or the last good one with its `trouble`.
 
-    Of each file the last good copy is in the folder `keep`, by default beside it. Raises BadConfiguration where a file
-    is bad and has no copy. A file that is gone, empty, or the mere beginning of the last good one was cut off, as far
-    as anybody can tell: it is not taken for a wish to have the defaults.
+    Of each file the last good copy is in the folder `keep`, by default beside it; with `read_only` none is made.
+    Raises BadConfiguration where a file is bad and has no copy. A file that is gone, empty, or the mere beginning of
+    the last good one was cut off, as far as anybody can tell: it is not taken for a wish to have the defaults.
     """
     folder = path.parent if keep is None else keep
     troubles: list[str] = []
-    layers = [_kept_layer(path, folder, troubles, may_be_gone=False)]
-    layers += [_kept_layer(each, folder, troubles, may_be_gone=True) for each in drop_ins(path)]
+    take = partial(_kept_layer, folder=folder, troubles=troubles, read_only=read_only)
+    layers = [take(path, may_be_gone=False)]
+    layers += [take(each, may_be_gone=True) for each in drop_ins(path)]
     return combine([*layers, environment_layer(os.environ)], trouble="; ".join(troubles) or None)
 
 
-def _kept_layer(path: Path, folder: Path, troubles: list[str], *, may_be_gone: bool) -> Layer:
+def _kept_layer(
+    path: Path, *, folder: Path, troubles: list[str], may_be_gone: bool, read_only: bool
+) -> Layer:
     kept = folder / f"{path.name}.good"
     before = _bytes(kept)
     try:
@@ -50,7 +54,7 @@ def _kept_layer(path: Path, folder: Path, troubles: list[str], *, may_be_gone: b
         said = f"{error.message}: the node runs with {kept.name}, the last configuration that was good"
         troubles.append(f"{said} ({error.hint})" if error.hint else said)
         return layer
-    if now and now != before:
+    if now and now != before and not read_only:
         with contextlib.suppress(Unavailable):  # a full disk: the one before stays
             write_durably(kept, now, mode=0o640)
     return layer

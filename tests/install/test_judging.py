@@ -54,3 +54,17 @@ def test_a_release_of_a_stranger_is_named_and_where_that_is_wanted_refused(layou
         said(layout)
     configure(layout, 'signatures = "disabled"')
     assert said(layout) == []
+
+
+def test_a_broken_configuration_does_not_stand_in_the_way_back_and_opens_nothing_either(
+    layout: Layout,
+) -> None:
+    (layout.config / "config.toml").write_text("[security\n")
+    heard = said(layout)
+    assert "the last configuration that was good counts" in heard[0]
+    assert "not vouched for" in heard[1]
+    layout.state.mkdir(parents=True)
+    (layout.state / "config.toml.good").write_text('[security]\nsignatures = "strict"\n')
+    with pytest.raises(KosError, match="nothing here names as an anchor"):
+        said(layout)
+    assert (layout.state / "config.toml.good").read_text().endswith('"strict"\n')
