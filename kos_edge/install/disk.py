@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,3 +31,18 @@ def said(path: Path) -> Iterator[None]:
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "look at dmesg")
         raise Unavailable(f"cannot write {path}: {error.strerror}", hint=hint) from None
+
+
+def give_tree(path: Path, uid: int, gid: int) -> bool:
+    """Make this user the owner of a folder and all in it, links themselves; whether the folder was not theirs.
+
+    The folder comes last: what was interrupted is done again.
+    """
+    with said(path):
+        if os.stat(path).st_uid == uid:
+            return False
+        for folder, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                os.chown(Path(folder) / name, uid, gid, follow_symlinks=False)
+        os.chown(path, uid, gid)
+    return True

@@ -160,16 +160,19 @@ class Installation:
         return "done", f"{count} files: units, man pages, completions"
 
     def _account(self) -> tuple[str, str]:
-        if self.system.has_account():
-            return "unchanged", "user kos-edge"
-        self.system.make_account()
-        self._changes.did("user kos-edge", self.system.remove_account)
-        return "done", "user kos-edge"
+        made = not self.system.has_account()
+        if made:
+            self.system.make_account()
+            self._changes.did("user kos-edge", self.system.remove_account)
+        joined = self.system.join_groups()
+        of = f", in {', '.join(joined)}" if joined else ""
+        return "done" if made or joined else "unchanged", f"user kos-edge{of}"
 
     def _directories(self) -> tuple[str, str]:
         made = self._changes.directory(self.layout.state, _STATE_MODE)
-        if made:
-            self.system.give(self.layout.state)
+        made |= self.system.give(
+            self.layout.state
+        )  # also one of an installation that was cut off, or of root
         made |= self._changes.directory(self.layout.config / "config.d")
         return "done" if made else "unchanged", f"{self.layout.state}, {self.layout.config}"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kos_edge.control.wire import error_from
-from kos_edge.errors import Unavailable
+from kos_edge.errors import Refused, Unavailable
+from kos_edge.install.disk import give_tree
 from kos_edge.install.layout import NAME
 from kos_edge.install.release import START
 from kos_edge.install.systemd import Services, Systemd
@@ -32,10 +33,14 @@ class System(Services, Protocol):
 
     def make_account(self) -> None: ...
 
+    def join_groups(self) -> list[str]:
+        """Put the daemon's user into the groups of devices that there are; those that it was not in."""
+        ...
+
     def remove_account(self) -> None: ...
 
-    def give(self, path: Path) -> None:
-        """Make the daemon's user the owner of a path."""
+    def give(self, path: Path) -> bool:
+        """Make the daemon's user the owner of a folder and all in it; whether it was not that of the folder."""
         ...
 
     def ask(self, tree: Path, words: Sequence[str]) -> Any:
@@ -65,12 +70,23 @@ class ThisSystem(Systemd):
     def has_account(self) -> bool:
         try:
             pwd.getpwnam(NAME)
+            grp.getgrnam(NAME)
         except KeyError:
             return False
         return True
 
     def make_account(self) -> None:
         _run("systemd-sysusers", f"{NAME}.conf")
+        try:
+            grp.getgrnam(NAME)
+        except KeyError:
+            raise Refused(
+                f"there is a user {NAME} here, and no group of that name",
+                hint=f"groupadd --system {NAME} && usermod -g {NAME} {NAME}; or remove that user",
+            ) from None
+
+    def join_groups(self) -> list[str]:
+        joined = []
         for group in GROUPS:
             try:
                 members = grp.getgrnam(group).gr_mem
@@ -78,6 +94,8 @@ class ThisSystem(Systemd):
                 continue
             if NAME not in members:
                 _run("usermod", "-a", "-G", group, NAME)
+                joined.append(group)
+        return joined
 
     def remove_account(self) -> None:
         if self.has_account():
@@ -88,8 +106,8 @@ class ThisSystem(Systemd):
             return
         _run("groupdel", NAME)
 
-    def give(self, path: Path) -> None:
-        shutil.chown(path, NAME, NAME)
+    def give(self, path: Path) -> bool:
+        return give_tree(path, pwd.getpwnam(NAME).pw_uid, grp.getgrnam(NAME).gr_gid)
 
     def ask(self, tree: Path, words: Sequence[str]) -> Any:
         program = [str(tree / "bin" / "python3"), *START, *words, "--json"]

@@ -98,6 +98,9 @@ class BenchSystem(Units):
     def __init__(self, layout: Layout, clock: ManualClock) -> None:
         super().__init__(layout, clock, units=[])
         self.account = False
+        self.groups = ["gpio"]
+        """Those that its user is not in yet."""
+        self.owned: set[Path] = set()
         self.on: set[str] = set()
         self.asked: list[list[str]] = []
         self.fails: str | None = None
@@ -112,11 +115,19 @@ class BenchSystem(Units):
         self._may("account")
         self.account = True
 
+    def join_groups(self) -> list[str]:
+        joined, self.groups = self.groups, []
+        return joined
+
     def remove_account(self) -> None:
         self.account = False
 
-    def give(self, path: Path) -> None:
-        """Nobody else is here."""
+    def give(self, path: Path) -> bool:
+        """Nobody else is here: it is only written down."""
+        if path in self.owned:
+            return False
+        self.owned.add(path)
+        return True
 
     def ask(self, tree: Path, words: Sequence[str]) -> Any:
         state, verb, *rest = Path(words[1]), words[2], *words[3:]

@@ -11,6 +11,7 @@ import pytest
 
 from kos_edge.clock import ManualClock
 from kos_edge.errors import Invalid, Refused, Unavailable
+from kos_edge.install.disk import give_tree
 from kos_edge.install.installation import Installation, Wish
 from kos_edge.install.layout import Layout
 from kos_edge.install.machine import Machine, look
@@ -97,7 +98,9 @@ def test_a_run_after_an_interrupted_one_does_the_rest(place: Place) -> None:
     (place.layout.releases / ".1.0.part").mkdir(parents=True)
     done = place.install(Wish("edge"))
     outcomes = {step.name: step.outcome for step in done.steps}
-    assert outcomes["account"] == "unchanged"
+    assert outcomes["account"] == outcomes["directories"] == "done"
+    assert place.system.groups == []
+    assert place.system.owned == {place.layout.state}
     assert outcomes["service"] == "done"
     assert Shelf(place.layout).names() == ["1.0"]
 
@@ -290,3 +293,16 @@ def test_this_machine_is_read_from_its_files(tmp_path: Path) -> None:
 
 def _removal(place: Place) -> Removal:
     return Removal(place.layout, PI, place.system, [PurePosixPath(each) for each in FILES])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives anything away")
+def test_a_state_of_root_is_given_to_the_daemon_with_all_in_it_but_what_links_lead_to(tmp_path: Path) -> None:
+    outside, state = tmp_path / "outside", tmp_path / "state"
+    outside.write_text("root's")
+    (state / "deep").mkdir(parents=True)
+    (state / "deep" / "file").write_text("x")
+    (state / "link").symlink_to(outside)
+    assert give_tree(state, 4711, 4712)
+    assert {path.lstat().st_uid for path in (state, *state.rglob("*"))} == {4711}
+    assert outside.stat().st_uid == 0
+    assert not give_tree(state, 4711, 4712)
