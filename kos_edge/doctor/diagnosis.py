@@ -169,7 +169,8 @@ def _metrics(patient: Patient) -> str:
         raise ValueError("[monitor] listen is not set")
     host, port = parse_http(listen)
     place = f"[{host}]" if ":" in host else host
-    with urllib.request.urlopen(f"http://{place}:{port}/metrics", timeout=METRICS_S) as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy the shell names
+    with direct.open(f"http://{place}:{port}/metrics", timeout=METRICS_S) as answer:
         text: str = answer.read(1 << 20).decode(errors="replace")
         return text
 

@@ -26,7 +26,9 @@ _PATTERNS = (
         ),
         rf"\1{LEFT_OUT}",
     ),
-    (re.compile(r"(\w+://[^/\s:@]*:)[^@\s/]+@"), rf"\1{LEFT_OUT}@"),
+    (re.compile(r"\b(bearer|basic) +[a-z0-9._~+/=-]{8,}", re.I), rf"\1 {LEFT_OUT}"),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), LEFT_OUT),  # a JSON web token
+    (re.compile(r"(\w+://)[^@\s/?#]+@"), rf"\1{LEFT_OUT}@"),  # a name alone may be the token
 )
 _PRIVATE_KEYS = re.compile(r"(?i)pass|secret|token(?!-file)|last_error|^body$|^values?$")
 """Names in reports whose values stay here. A file's path is no secret."""

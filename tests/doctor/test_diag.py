@@ -146,6 +146,27 @@ def test_names_that_are_private_and_texts_that_look_so_are_left_out() -> None:
     assert scrubber.text("21.5 degrees at 10.0.0.5:5683") == "21.5 degrees at 10.0.0.5:5683"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET /readings Authorization: Bearer {}",
+        "header 'bearer {}' was refused",
+        "exporter: https://{}@collector.example/v1/traces",
+        "exporter: https://user:{}@collector.example/v1/traces",
+        "https://broker.example/?api_key={}",
+        "{'Authorization': 'Basic {}'}",
+    ],
+)
+def test_tokens_are_left_out_wherever_a_library_writes_them(text: str) -> None:
+    token = "ghp-0123456789abcdef"
+    assert token not in Scrubber([]).text(text.replace("{}", token))
+
+
+def test_a_json_web_token_is_left_out_where_nothing_says_what_it_is() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzaGVkIn0.c2lnbmF0dXJl"
+    assert Scrubber([]).text(f"401 for {token}") == f"401 for {LEFT_OUT}"
+
+
 def _files(data: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
         found = {}
