@@ -43,7 +43,9 @@ SPARE_BYTES = 32 << 20
 """Of the disk that a backup leaves to the queue."""
 
 _EPOCH_BITS = 32
-_COPY = ".backup.db"
+_COPY = ".backup-{}.db"  # of its own for each: two may be made at a time
+_LEFT_S = 3_600.0
+"""A copy that nobody has written to for so long was left by a backup that was cut off."""
 _ASIDE = ".restore"
 _CONFIG = "config/"
 _NOT_KEPT = ("control.sock", LOCK_NAME, STORE_NAME)
@@ -89,7 +91,7 @@ def backup(
     Raises Unavailable for want of room or permission, Invalid for a short passphrase or a damaged store.
     """
     state = StateDir.open(path)
-    copy = path / _COPY
+    copy = path / _COPY.format(random(4).hex())
     try:
         key = find_key(state.key_file).value
         files = list(_files(path))
@@ -193,7 +195,9 @@ class _Sealing(io.RawIOBase):
 def _copy_store(path: Path, copy: Path) -> tuple[int, str]:
     """The store in one read transaction; its schema and the node's name. Raises Unavailable, Invalid."""
     store = path / STORE_NAME
-    copy.unlink(missing_ok=True)
+    for left in path.glob(_COPY.format("*")):
+        if time.time() - left.stat().st_mtime > _LEFT_S:
+            left.unlink(missing_ok=True)
     if not store.exists():
         raise Invalid(f"{store} is missing", hint="kos-edge doctor")
     log = store.with_name(f"{STORE_NAME}-wal")

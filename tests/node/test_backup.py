@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import shutil
 import tarfile
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,6 +173,26 @@ def test_a_node_that_lives_on_the_copy_of_its_key_comes_back_with_a_good_one(tmp
     backup(home, target, PASSPHRASE)
     restore(tmp_path / "new", io.BytesIO(target.getvalue()), PASSPHRASE)
     assert read_key(tmp_path / "new" / "node.key") == key
+
+
+def test_two_backups_at_a_time_do_not_disturb_each_other_and_what_a_crash_left_goes(tmp_path: Path) -> None:
+    home, inner = tmp_path / "state", Buffer()
+    initialize(home, "edge", "shed")
+    left = home / ".backup-00.db"
+    left.touch()
+    os.utime(left, (1, 1))
+
+    class Between(Buffer):
+        def write(self, data: Any, /) -> int:
+            if not inner.getvalue():
+                backup(home, inner, PASSPHRASE)
+            return super().write(data)
+
+    outer = Between()
+    backup(home, outer, PASSPHRASE)
+    for number, made in enumerate((inner, outer)):
+        restore(tmp_path / str(number), io.BytesIO(made.getvalue()), PASSPHRASE)
+    assert not list(home.glob(".backup*"))
 
 
 def test_a_file_that_is_too_large_is_not_left_out_without_a_word(tmp_path: Path) -> None:
