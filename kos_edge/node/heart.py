@@ -50,16 +50,20 @@ class Heart:
     async def run(self) -> None:
         """Beat, and on a hub look after the others, for as long as the node runs."""
         every = self._node.config.monitor.heartbeat_s
+        due = now = self._node.clock.monotonic()
         while True:
-            self._woken.clear()
-            if every:
+            if every and (self._woken.is_set() or now >= due):
+                due = now + every
                 with contextlib.suppress(KosError):  # a disk that fails has louder complaints
                     await self._beat()
+            self._woken.clear()
             self._look()
             self._tell_offline()
+            now = self._node.clock.monotonic()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every or LOOK_S):
+                async with asyncio.timeout(min(LOOK_S, max(0.0, due - now)) if every else LOOK_S):
                     await self._woken.wait()
+            now = self._node.clock.monotonic()
 
     def wake(self) -> None:
         """Who this node is may have changed: a new member is heard of at once."""

@@ -84,6 +84,19 @@ async def test_a_silent_member_is_said_once_and_counted_and_so_is_its_return(
 
 
 @in_virtual_time
+async def test_a_hub_whose_own_heart_is_slow_hears_within_minutes_that_a_member_is_silent(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub(monitor=MonitorSection(heartbeat_s=86_400.0))
+        edge = await world.member(hub, "edge", monitor=MINUTELY)
+        await world.sleep("2m")
+        world.isolate(edge)
+        await world.sleep("5m")
+        assert hub.node.heart.fleet.silences == 1
+
+
+@in_virtual_time
 async def test_no_heartbeat_where_it_is_off(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         hub = await world.hub(monitor=MINUTELY)
