@@ -23,13 +23,15 @@ from kos_edge.node.keyfile import find_key
 from kos_edge.node.remains import LEAST, Look, Needle, look
 from kos_edge.node.statedir import STORE_NAME, NotInitialised, StateDir, copy_of
 from kos_edge.node.trust import MEMBER
-from kos_edge.node.vaulting import KEY_NAME, VAULT_NAME, NodeVault
+from kos_edge.node.vaulting import CREDENTIAL, KEY_NAME, VAULT_NAME, NodeVault
 from kos_edge.store.finds import FORMER_KEY, former_in
 from kos_edge.store.store import Store
 from kos_edge.system import sync_directory
 
 MARK = "decommissioning"
 """The file that says that the wiping has begun: what was interrupted is gone on with."""
+SEALED_KEY = Path("/etc/credstore.encrypted") / CREDENTIAL
+"""Where `kos-edge install` has put it: root's, so it goes with `uninstall --purge`."""
 _CHUNK = 1 << 20
 
 
@@ -150,6 +152,8 @@ def _needles(home: StateDir, config: Config) -> tuple[list[Needle], list[str]]:
             opened = vault.opened()
         except KosError:
             unknown.append("the secrets in the vault")
+            if SEALED_KEY.exists():
+                unknown.append(f"the vault's key, which systemd has sealed and which stays in {SEALED_KEY}")
         else:
             for name in opened.names():
                 seek(f"the secret {name}", lambda name=name: opened.get(name))  # type: ignore[misc]

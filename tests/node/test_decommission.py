@@ -121,6 +121,18 @@ def test_a_secret_that_somebody_copied_elsewhere_is_named(
     assert (etc / "config.toml").exists(), "it is the administrator's"
 
 
+def test_a_key_that_systemd_has_sealed_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = home.parent / "sealed"
+    sealed.write_bytes(b"of root")
+    monkeypatch.setattr("kos_edge.node.decommission.SEALED_KEY", sealed)
+    (home / "vault.key").unlink()
+    report = decommission(home)
+    assert report["not_looked_for"] == [
+        "the secrets in the vault",
+        f"the vault's key, which systemd has sealed and which stays in {sealed}",
+    ]
+
+
 def test_links_and_folders_go_and_what_links_lead_to_stays(home: Path) -> None:
     outside = home.parent / "outside"
     outside.write_text("not ours")
