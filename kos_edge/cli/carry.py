@@ -60,18 +60,21 @@ def export_(face: Face, file: Path, audience: str | None) -> None:
 
 async def _export(face: Face, path: Path, audience: str | None) -> None:
     progress = Progress(face)
-    messages = 0
+    messages = left_out = 0
     async with reach(face) as node, aclosing(node.queue_export(audience=audience)) as parts:
         with WholeFile(path) as file:
             async for part in parts:
                 file.write(b64decode(part["base64"]))
-                messages = part["messages"]
+                messages, left_out = part["messages"], part["left_out"]
                 progress.say(f"{messages:,} of {part['of']:,} messages, {size(file.size)}")
     progress.done()
-    report = {"file": str(path), "messages": messages, "bytes": file.size}
+    report = {"file": str(path), "messages": messages, "bytes": file.size, "left_out": left_out}
     text = f"{counted(messages, 'message')} in {path} ({size(file.size)})"
     kept = "; the queue keeps them until receipts come back"
-    face.answer(report, text + kept if messages else f"nothing waits in the queue; {path} says so")
+    text = text + kept if messages or left_out else f"nothing waits in the queue; {path} says so"
+    if left_out:
+        text += f"\n{counted(left_out, 'message')} more wait: export once more when the receipts are back"
+    face.answer(report, text)
 
 
 @click.command("import")

@@ -467,11 +467,12 @@ class VaultImport(TypedDict):
 
 
 class CarriedPart(TypedDict):
-    """Some bytes of a file to carry, in base64, and how many messages are in all that came so far, `of` how many."""
+    """Some base64 of a file to carry; messages in what came so far, `of` how many; `left_out`: what waits beside it."""
 
     base64: str
     messages: int
     of: int
+    left_out: int
 
 
 class CarriedReport(TypedDict):

@@ -28,7 +28,12 @@ class NodeCarryOperations:
             await node.open_epoch()
         async with aclosing(node.carrying.write(to)) as parts:
             async for part in parts:
-                yield CarriedPart(base64=b64encode(part.data).decode(), messages=part.messages, of=part.of)
+                yield CarriedPart(
+                    base64=b64encode(part.data).decode(),
+                    messages=part.messages,
+                    of=part.of,
+                    left_out=part.left_out,
+                )
 
     async def queue_import(self, *, base64: str) -> CarriedReport:
         """Take in some whole records of a file."""

@@ -52,11 +52,14 @@ CLOCKS_DIFFER_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of a file, and how many messages are in all that was written so far, of how many."""
+    """Some of a file, and how many messages are in all that was written so far, of how many; `left_out`: what waits for
+    the same audience and is not in it: a file has a bounded number of streams.
+    """
 
     data: bytes = field(repr=False)
     messages: int
     of: int
+    left_out: int
 
 
 @dataclass(slots=True)
@@ -120,18 +123,16 @@ class Carrying:
         kid = (
             self._trust.kid
         )  # what an earlier key has sealed waits for a link, over which it is sealed again
-        owed = await self._writer.read(
-            lambda store: _part_of(
-                each
-                for each in store.outbox.owed()
-                if each.stream.source == kid and wanted(each.stream.audience)
-            )
+        every = await self._writer.read(
+            lambda store: [each for each in store.outbox.owed() if wanted(each.stream.audience)]
         )
-        of = sum(each.last - each.first + 1 for each in owed)
+        owed = _part_of(each for each in every if each.stream.source == kid)
+        of = _count(owed)
+        left_out = _count(every) - of
         carrier = Carrier(self._trust.key, mesh, self._random(FILE_BYTES))
         offers = [Offer(each.stream, each.first, each.last) for each in owed]
         head = FIRST_LINE + framed(own.cwt) + carrier.offer(offers, self._uptime.steady_ms())
-        yield Part(head, 0, of)
+        yield Part(head, 0, of, left_out)
         messages = 0
         for each in owed:
             after = each.first - 1
@@ -143,8 +144,8 @@ class Carrying:
                 self._settling.leaving(each.stream, after)
                 messages += sum(load.last - load.first + 1 for load in loads)
                 ship = encode_ship([Parcel(load.pack, load.age_ms) for load in loads])
-                yield Part(carrier.say(Kind.SHIP, ship, self._uptime.steady_ms()), messages, of)
-        yield Part(carrier.say(Kind.END, b"", self._uptime.steady_ms()), messages, of)
+                yield Part(carrier.say(Kind.SHIP, ship, self._uptime.steady_ms()), messages, of, left_out)
+        yield Part(carrier.say(Kind.END, b"", self._uptime.steady_ms()), messages, of, left_out)
 
     def _take(self, owed: Owed, after: int, store: Store) -> list[Load]:
         loads = store.outbox.take(owed.stream, after, SHIP_BYTES, self._uptime.stamp(), 0.0)
@@ -273,6 +274,10 @@ class Carrying:
             if elsewhere:
                 await self._numbering.leave_behind(receiver, receipt.stream)
         taken.settled += self._settling.delivered - before
+
+
+def _count(owed: Iterable[Owed]) -> int:
+    return sum(each.last - each.first + 1 for each in owed)
 
 
 def _part_of(owed: Iterable[Owed]) -> list[Owed]:

@@ -311,7 +311,7 @@ class SmallNode(NodeVaultOperations):
 
     async def queue_export(self, *, audience: str | None = None) -> AsyncGenerator[CarriedPart, None]:
         self.asked.append(("queue_export", {"audience": audience}))
-        yield {"base64": "", "messages": 0, "of": 0}
+        yield {"base64": "", "messages": 0, "of": 0, "left_out": 0}
 
     async def queue_import(self, *, base64: str) -> CarriedReport:
         self.asked.append(("queue_import", {"base64": base64}))

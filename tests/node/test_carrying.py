@@ -129,6 +129,28 @@ async def test_a_hub_put_back_from_a_copy_takes_what_waits_without_what_it_has_l
 
 
 @in_virtual_time
+async def test_what_a_file_has_no_room_for_is_counted_and_goes_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kos_edge.node.carrying.MAX_OFFERS", 2)
+    async with World(tmp_path, seed=14) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "shed")
+        ids = await apart(world, hub, edge, 1)
+        for value in (2, 3):
+            await edge.stop()
+            await edge.start()
+            ids += await edge.publish("air.temperature", value)
+        async with aclosing(edge.node.carrying.write(None)) as parts:
+            assert [(part.of, part.left_out) async for part in parts][-1] == (2, 1)
+        file = await export(edge)
+        await take(hub, file)
+        await take(edge, await receipts_of(hub, file))
+        await take(hub, await export(edge))
+        assert await hub.received() == ids
+
+
+@in_virtual_time
 async def test_what_was_dropped_at_the_source_is_carried_as_its_tombstone(tmp_path: Path) -> None:
     async with World(tmp_path, seed=5) as world:
         hub = await world.hub()
