@@ -10,6 +10,7 @@ Imported only where `[trace]` is configured.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,6 +31,8 @@ from kos_edge.node.sections import TraceSection
 WAITING = 1_024
 """Spans that wait for the collector at most; while it is away the rest is dropped, for traces are no messages."""
 EXPORT_S = 10.0
+CLOSE_S = 3.0
+"""For a collector at the end of a daemon; one that is away gets nothing more."""
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -97,8 +100,10 @@ class OpenTelemetry:
             await handler(delivery)
 
     def close(self) -> None:
-        """Hand over what waits, and end."""
-        self._provider.shutdown()
+        """Hand over what waits, for CLOSE_S at most, and end. It blocks."""
+        ending = threading.Thread(target=self._provider.shutdown, name="kos-edge: traces", daemon=True)
+        ending.start()  # of itself it tries for up to 30 s, and systemd ends the daemon before that
+        ending.join(CLOSE_S)
 
     def _about(
         self, topic: str, *, count: int | None = None, id: str | None = None, source: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from kos_edge.klp.body import Data
 from kos_edge.klp.message import Message
 from kos_edge.node.config import parse_config
 from kos_edge.node.sections import TraceSection
-from kos_edge.node.tracing import OpenTelemetry, parent
+from kos_edge.node.tracing import CLOSE_S, OpenTelemetry, parent
 from kos_edge.testing import in_virtual_time
+from kos_edge.testing.ports import free_port
 from tests.node.world import Machine, World
 
 pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
@@ -155,3 +157,13 @@ def test_a_daemon_that_does_not_trace_imports_nothing_of_it() -> None:
     script = "import sys, kos_edge.node.daemon; print([m for m in sys.modules if 'opentelemetry' in m])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_collector_that_is_away_does_not_hold_up_the_end() -> None:
+    settings = TraceSection(endpoint=f"http://127.0.0.1:{free_port()}")
+    tracer = OpenTelemetry(settings, node=lambda: "shed", name_of=lambda kid: "")
+    for _ in range(300):
+        tracer._tracer.start_span("publish a.b").end()
+    began = time.monotonic()
+    tracer.close()
+    assert time.monotonic() - began < CLOSE_S + 1.0
