@@ -99,7 +99,7 @@ def import_(face: Face, files: tuple[Path, ...], receipts: Path | None) -> None:
         reports = [each.report for each in imports]
         face.answer(reports[0] if len(files) == 1 else reports, "")
     else:
-        click.echo("\n".join(each.text for each in imports))
+        click.echo("".join(f"{each.text}\n" for each in imports if each.has_something), nl=False)
     for each in imports:
         if each.trouble is not None:
             raise each.trouble
@@ -234,6 +234,11 @@ class _Import:
             "receipts": None if self.receipts is None else str(self.receipts),
             "failure": None if self.trouble is None else self.trouble.message,
         }
+
+    @property
+    def has_something(self) -> bool:
+        """Whether anything was read of it; else its trouble says all."""
+        return self.failure is None or self.carrier is not None or any(self.counts.values())
 
     @property
     def text(self) -> str:
