@@ -16,7 +16,7 @@ NOT_PROVEN = 1
 @click.command()
 @click.argument("who", required=False)
 @click.option("--discard", is_flag=True, help="Although messages wait that nobody else has.")
-@click.option("--end-mesh", is_flag=True, help="Although this is the only hub of its mesh.")
+@click.option("--end-mesh", is_flag=True, help="Although this is its only hub, or has its authority.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common
 @pass_face

@@ -19,6 +19,7 @@ from kos_edge.mesh.membership import Membership, verify_membership
 from kos_edge.node.config import Config
 from kos_edge.node.config_sources import load_config
 from kos_edge.node.durable_file import write_durably
+from kos_edge.node.initialize import RECOVERY_NAME
 from kos_edge.node.keyfile import find_key
 from kos_edge.node.remains import LEAST, Look, Needle, look
 from kos_edge.node.statedir import STORE_NAME, NotInitialised, StateDir, copy_of
@@ -102,13 +103,24 @@ def _identity(home: StateDir, *, discard: bool, end_mesh: bool) -> Membership | 
             raise Unavailable(
                 f"it cannot be told what waits in the queue: {error.message}", hint="--discard throws it away"
             ) from None
+        _keep_authority(home, end_mesh=end_mesh)
         return member
+    _keep_authority(home, end_mesh=end_mesh)
     if owed and not discard:
         raise Refused(
             f"{owed:,} messages wait that nobody else has",
             hint="kos-edge run until the queue is empty; or carry them: kos-edge queue export; or --discard",
         )
     return member
+
+
+def _keep_authority(home: StateDir, *, end_mesh: bool) -> None:
+    """Raises Refused where the key of the whole mesh would go with one of its hubs."""
+    if (home.path / RECOVERY_NAME).exists() and not end_mesh:
+        raise Refused(
+            f"the mesh's authority lies here ({RECOVERY_NAME}): without it no hub can be made or replaced",
+            hint="kos-edge authority export FILE --remove; or let the mesh end: --end-mesh",
+        )
 
 
 def _has_key(home: StateDir) -> bool:

@@ -187,6 +187,17 @@ async def test_what_nobody_else_has_is_not_thrown_away_unasked(tmp_path: Path) -
         assert decommission(hub.state, end_mesh=True)["after"] == []
 
 
+def test_the_authority_of_a_mesh_does_not_go_with_a_hub(tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    initialize(hub, "hub", "cellar")
+    with closing(sqlite3.connect(hub / "kos.db")) as database:
+        database.execute("PRAGMA user_version = 99999")
+    with pytest.raises(Refused, match="the mesh's authority lies here"):
+        decommission(hub, discard=True)
+    assert (hub / "authority.recovery").exists()
+    assert decommission(hub, discard=True, end_mesh=True)["after"] == []
+
+
 def test_where_nobody_can_tell_what_waits_it_is_not_thrown_away_either(home: Path) -> None:
     with closing(sqlite3.connect(home / "kos.db")) as database:
         database.execute("PRAGMA user_version = 99999")
