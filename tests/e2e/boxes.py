@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kos_edge.agents.agent import RESERVED
 from kos_edge.control.client import Client
 from kos_edge.errors import KosError
 from kos_edge.testing.ports import free_port
@@ -103,10 +104,11 @@ class Box:
             (self.state / "config.toml").write_text("[network]\nmdns = false\n")
 
     def kept(self) -> list[dict[str, Any]]:
-        """Every message in its journal, as `tail` shows it."""
+        """Every message in its journal, as `tail` shows it; but for what nodes say to each other of themselves."""
         done = self("tail", "--from-start") if self._daemon is None else self("export", "--format", "jsonl")
         assert done.code == 0, done
-        return [json.loads(line) for line in done.out.splitlines()]
+        lines = [json.loads(line) for line in done.out.splitlines()]
+        return [line for line in lines if (line["topic"] or "").split(".")[0] != RESERVED]
 
     # -- its daemon
 
