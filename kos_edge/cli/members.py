@@ -123,11 +123,18 @@ def rekey(face: Face, token: str) -> None:
 @common
 @pass_face
 def leave(face: Face) -> None:
-    """Leave the mesh. The key, the queue and what was received stay."""
+    """Leave the mesh. The key and what was received stay; what is still in the queue becomes dead letters."""
     report = ask(face, lambda node: node.leave())
-    face.answer(
-        report, f"left the mesh {report['mesh'][:8]}" if report["mesh"] else "there was none to leave"
-    )
+    text = f"left the mesh {report['mesh'][:8]}" if report["mesh"] else "there was none to leave"
+    count = report["set_aside"]
+    if count:
+        are = "is kept as a dead letter" if count == 1 else "are kept as dead letters"
+        what = "it" if count == 1 else "them"
+        text += (
+            f"\n{counted(count, 'message')} that it did not have yet {are}; to send {what} to the next mesh: "
+        )
+        text += face.command("queue retry --all")
+    face.answer(report, text)
 
 
 @click.command()

@@ -9,12 +9,13 @@ from contextlib import aclosing
 import click
 
 from kos_edge.cli.carry import export_, import_
-from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.cli.face import Face, Progress, common, pass_face
 from kos_edge.cli.forecast import forecast_text
 from kos_edge.cli.looking import queue_text
 from kos_edge.cli.reach import ask, reach
 from kos_edge.cli.show import age, columns, counted, local_time, plain_value, size
-from kos_edge.control.reports import DeadLetter
+from kos_edge.control.letter_reports import DeadLetter, RetriedPart
+from kos_edge.control.wire import error_from
 
 
 @click.group(invoke_without_command=True)
@@ -57,6 +58,7 @@ def dead(face: Face) -> None:
         (
             each["id"],
             each["topic"],
+            local_time(each["at"]),
             local_time(each["died_at"]),
             str(each["attempts"]),
             each["reason"],
@@ -64,7 +66,7 @@ def dead(face: Face) -> None:
         )
         for each in letters
     ]
-    header = ("ID", "TOPIC", "SINCE", "TRIED", "REASON", "BODY")
+    header = ("ID", "TOPIC", "FROM", "SINCE", "TRIED", "REASON", "BODY")
     text = columns(rows, header) if rows else "there are no dead letters"
     if gone:
         text += f"\n{counted(gone, 'older dead letter')} had to go for newer ones"
@@ -72,17 +74,57 @@ def dead(face: Face) -> None:
 
 
 @queue.command()
-@click.argument("id")
+@click.argument("id", required=False)
+@click.option(
+    "--all", "everything", is_flag=True, help="All of them, in order, as far as the queue has room."
+)
+@click.option("--topic", metavar="FILTER", help="With --all: only those on topics that match.")
 @common
 @pass_face
-def retry(face: Face, id: str) -> None:
-    """Put a dead letter back in the queue."""
-    report = ask(face, lambda node: node.queue_retry(id=id))
-    face.answer(report, f"{report['id']} is in the queue again")
+def retry(face: Face, id: str | None, everything: bool, topic: str | None) -> None:
+    """Put the dead letter ID back in the queue, or all of them; with the time that they had.
+
+    Nothing is pushed out of the queue for them. One whose ttl is over stays a dead letter.
+    """
+    if (id is None) != everything or (topic is not None and not everything):
+        raise click.UsageError("one of ID and --all [--topic FILTER] is needed")
+    if id is not None:
+        report = ask(face, lambda node: node.queue_retry(id=id))
+        face.answer(report, f"{report['id']} is in the queue again")
+        return
+    part = asyncio.run(_retry_all(face, topic or "#"))
+    text = f"{counted(part['retried'], 'message')} {_are(part['retried'])} in the queue again"
+    for count, why in ((part["expired"], "its ttl is over"), (part["damaged"], "damaged")):
+        if count:
+            text += f"; {counted(count, 'dead letter')} {'stays' if count == 1 else 'stay'}: {why}"
+    face.answer(part, text)
+    if part["failure"] is not None:
+        error = error_from(part["failure"])
+        raise type(error)(
+            f"the others stay dead letters: {error.message}", hint="kos-edge queue; then the same again"
+        )
 
 
 queue.add_command(export_)
 queue.add_command(import_)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+async def _retry_all(face: Face, topic: str) -> RetriedPart:
+    """The last word of how far it came."""
+    progress = Progress(face)
+    last = RetriedPart(retried=0, expired=0, damaged=0, failure=None)
+    async with reach(face) as node:
+        of = (await node.queue())["dead"]
+        async with aclosing(node.queue_retry_all(topic=topic)) as parts:
+            async for part in parts:
+                last = part
+                progress.say(f"{part['retried']:,} of {of:,} dead letters")
+    progress.done()
+    return last
 
 
 async def _letters(face: Face) -> tuple[list[DeadLetter], int]:

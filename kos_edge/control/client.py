@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from kos_edge.control.address import reachable_path
 from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
+from kos_edge.control.letter_reports import DeadLetter, RetriedPart, RetryReport
 from kos_edge.control.reports import (
     CarriedPart,
     CarriedReport,
-    DeadLetter,
     Delivered,
     ForecastReport,
     InvitationReport,
@@ -30,7 +30,6 @@ from kos_edge.control.reports import (
     PublishReport,
     QueueReport,
     RejectReport,
-    RetryReport,
     RevokeReport,
     SecretValue,
     StatusReport,
@@ -111,6 +110,9 @@ class Client:
 
     async def queue_retry(self, *, id: str) -> RetryReport:
         return cast(RetryReport, await self._ask("queue_retry", id=id))
+
+    def queue_retry_all(self, *, topic: str = "#") -> AsyncGenerator[RetriedPart, None]:
+        return self._stream("queue_retry_all", topic=topic)
 
     def queue_export(self, *, audience: str | None = None) -> AsyncGenerator[CarriedPart, None]:
         return self._stream("queue_export", audience=audience)

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
+from kos_edge.control.letter_reports import DeadLetter, RetriedPart, RetryReport
 from kos_edge.control.reports import (
     CarriedPart,
     CarriedReport,
-    DeadLetter,
     Delivered,
     ForecastReport,
     InvitationReport,
@@ -39,7 +39,6 @@ from kos_edge.control.reports import (
     PublishReport,
     QueueReport,
     RejectReport,
-    RetryReport,
     RevokeReport,
     SecretValue,
     StatusReport,
@@ -222,7 +221,17 @@ class Operations(VaultOperations, CarryOperations, BootstrapOperations, Protocol
         ...
 
     async def queue_retry(self, *, id: str) -> RetryReport:
-        """Put a dead letter back in the queue. `Refused` where none has that id. Works without a daemon."""
+        """Put a dead letter back in the queue, with the time that it had. Works without a daemon.
+
+        `Refused` where none has that id, or its ttl is over; `Unavailable` where the queue is full.
+        """
+        ...
+
+    def queue_retry_all(self, *, topic: str = "#") -> AsyncGenerator[RetriedPart, None]:
+        """Put the dead letters on topics that the filter matches back in the queue, in order, and say how far it is.
+
+        It ends before what does not go now, and the last part says why. Works without a daemon.
+        """
         ...
 
     # --- messages ---

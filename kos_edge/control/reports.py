@@ -162,18 +162,6 @@ class QueueReport(TypedDict):
     forecast: QueueForecast
 
 
-class DeadLetter(TypedDict):
-    """A message that was refused, or that broke its handler, and the reason."""
-
-    id: str
-    topic: str
-    at: str | None
-    died_at: str | None
-    reason: str
-    attempts: int
-    body: Json
-
-
 class JournalReport(TypedDict):
     """What this node has received or kept; `dropped` and `expired`: what it knows will never come."""
 
@@ -330,9 +318,10 @@ class RekeyReport(TypedDict):
 
 
 class LeaveReport(TypedDict):
-    """The mesh that was left; null when there was none."""
+    """The mesh that was left, null when there was none; and the messages that it did not have: dead letters now."""
 
     mesh: str | None
+    set_aside: int
 
 
 class MemberReport(TypedDict):
@@ -414,12 +403,6 @@ class Delivered(TypedDict):
     unit: NotRequired[str | dict[str, str]]
     standing: NotRequired[str]
     late: NotRequired[bool]
-
-
-class RetryReport(TypedDict):
-    """A dead letter that is back in the queue, and its id."""
-
-    id: str
 
 
 class StopReport(TypedDict):

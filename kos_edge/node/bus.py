@@ -16,8 +16,9 @@ from kos_edge.errors import Invalid, Refused
 from kos_edge.klp.body import Payload
 from kos_edge.klp.pack import Class, Position, Priority
 from kos_edge.mesh.claims import Role
+from kos_edge.node.accepted import LATEST
 from kos_edge.node.feed import Feed, Subscriber
-from kos_edge.node.publisher import LATEST, Publisher, Terms
+from kos_edge.node.publisher import Publisher, Terms
 from kos_edge.node.sections import TopicSettings
 from kos_edge.node.settling import Settling
 from kos_edge.node.trust import Trust

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kos_edge.agents.port import Delivery, Handler
 from kos_edge.clock import Clock
@@ -89,6 +89,10 @@ class Feed:
         """Those that run: they look at what is new at once, so that nobody reads back what nobody wants."""
         self.dead = 0
         self.tracer: Tracer | None = None
+
+    def now_ms(self) -> int:
+        """The wall clock in ms, 0 while it is not set."""
+        return self._uptime.wall_ms() or 0
 
     def announce(self, entries: Sequence[Entry] = ()) -> None:
         """The journal has grown, by `entries` where it is known what: they need not be read and decoded again."""
@@ -381,19 +385,21 @@ class Subscriber:
                 await asyncio.sleep(AFTER_S[self._attempts.count(ident) - 1])
         while self._attempts.count(ident) == MOST:
             try:
-                await self._attempts.bury(_letter(heard), entry)
+                await self._attempts.bury(_letter(heard, self._feed.now_ms()), entry)
                 self._feed.dead += 1
             except KosError as error:
                 log.warning("%s cannot be set aside: %s", ident, error, extra=Said.NOT_KEPT.of(message=ident))
                 await asyncio.sleep(AFTER_S[-1])
 
 
-def _letter(heard: Heard) -> Dead:
+def _letter(heard: Heard, now_ms: int) -> Dead:
     """A message that no attempt got through its handler."""
+    message, at = replace(heard.message, offset_ms=0), heard.delivery.at
     return Dead(
         heard.delivery.id,
-        round((heard.delivery.at or 0) * 1000),
+        now_ms,
         int(Reason.HANDLER),
         heard.delivery.topic,
-        encode_message(heard.message, 0),
+        encode_message(message, 0),
+        stamped=None if at is None else round(at * 1000),
     )

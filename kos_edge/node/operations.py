@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from kos_edge import __version__
 from kos_edge.agents.agent import RESERVED
 from kos_edge.agents.payload import payload_of
+from kos_edge.control.letter_reports import DeadLetter, RetriedPart, RetryReport
 from kos_edge.control.reports import (
-    DeadLetter,
     Delivered,
     Failure,
     ForecastReport,
@@ -24,7 +25,6 @@ from kos_edge.control.reports import (
     PublishReport,
     QueueReport,
     RejectReport,
-    RetryReport,
     RevokeReport,
     StatusReport,
     StopReport,
@@ -38,7 +38,7 @@ from kos_edge.klp.topic import check_filter, check_topic, matches
 from kos_edge.mesh.claims import Role, check_name
 from kos_edge.mesh.known_keys import KnownKey
 from kos_edge.mesh.token import Hint, Token
-from kos_edge.node import reporting
+from kos_edge.node import dead_letters, reporting
 from kos_edge.node.addresses import parse_listen
 from kos_edge.node.bootstrap_operations import NodeBootstrapOperations
 from kos_edge.node.carry_operations import NodeCarryOperations
@@ -164,10 +164,10 @@ class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOper
             session.close("this node leaves its mesh")
         node.trust.leave()
         node.ring.clear()
-        await node.settling.give_up()
+        set_aside = await node.settling.give_up()
         await node.save()
         node.refresh()
-        return LeaveReport(mesh=None if mesh is None else mesh.hex())
+        return LeaveReport(mesh=None if mesh is None else mesh.hex(), set_aside=set_aside)
 
     # -- admitting others
 
@@ -335,29 +335,27 @@ class NodeOperations(NodeVaultOperations, NodeCarryOperations, NodeBootstrapOper
     async def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:
         """Dead letters, oldest first."""
         for letter in await self._node.writer.read(lambda store: store.records.dead()):
-            yield reporting.dead_letter(letter)
+            yield dead_letters.report(letter)
 
     async def queue_retry(self, *, id: str) -> RetryReport:
         """Put a dead letter back in the queue, as a new message."""
         node = self._node
-        found = await node.writer.read(lambda store: [d for d in store.records.dead() if d.id == id])
-        if not found:
+        letter = await node.writer.read(lambda store: store.records.letter(id))
+        if letter is None:
             raise Refused(f"no dead letter has the id {id[:100]}", hint="kos-edge queue dead")
-        message = reporting.message_of(found[0])
         await self._prepare_to_publish()
-        future = node.publisher.enqueue(
-            message.topic,
-            message.payload,
-            audience=reporting.audience_of(found[0].id),
-            ttl_s=message.ttl_s,
-            correlation=message.correlation,
-            category=message.category,
-        )
+        future = dead_letters.retry(node, letter)
         if not self._running:
             await node.publisher.flush()
-        position = await future
-        await node.writer.run(lambda store: store.records.exhume(id))
-        return RetryReport(id=str(position))
+        return RetryReport(id=str(await future))
+
+    async def queue_retry_all(self, *, topic: str = "#") -> AsyncGenerator[RetriedPart, None]:
+        """Put all dead letters back in the queue, in order."""
+        check_filter(topic)
+        await self._prepare_to_publish()
+        async with aclosing(dead_letters.retry_all(self._node, topic, running=self._running)) as parts:
+            async for part in parts:
+                yield part
 
     # -- messages
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 from kos_edge.clock import Clock
 from kos_edge.delivery.limits import Amount, Limit, WhenFull, queue_of
@@ -27,6 +28,7 @@ from kos_edge.klp.pack import (
 )
 from kos_edge.klp.table import encode_entry
 from kos_edge.klp.topic import check_topic
+from kos_edge.node.accepted import Accepted, Again, Newest
 from kos_edge.node.traces import Tracer
 from kos_edge.node.uptime import Uptime
 from kos_edge.store.outbox import Appended, Stamp, Usage
@@ -56,36 +58,6 @@ class Terms:
     """Only the newest value matters: it is numbered when it is sent."""
 
 
-LATEST = "latest:"
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """What was accepted as the newest value of its topic: on disk, with no number until it is sent.
-
-    As a dead letter, which it becomes when its mesh is left, it says whom it was for, and of which class.
-    """
-
-    topic: str
-    audience: str = ""
-    code: int = 0
-
-    def __str__(self) -> str:
-        return f"{LATEST}{self.topic}" + (f"@{self.audience}.{self.code}" if self.audience else "")
-
-    @staticmethod
-    def audience_of(ident: str) -> str:
-        """Whom a dead letter of this name was for."""
-        return ident.rpartition("@")[2].rpartition(".")[0]
-
-    def texts(self, count: int) -> list[str]:
-        """The same for each of so many values."""
-        return [str(self)] * count
-
-
-Accepted = Position | Newest
-
-
 @dataclass(frozen=True, slots=True)
 class Sealer:
     """Who signs, and in which mesh."""
@@ -103,6 +75,12 @@ class _Waiting:
     amount: Amount
     future: asyncio.Future[Accepted]
     latest: bool = False
+    again: Again | None = None
+
+    @property
+    def dated(self) -> bool:
+        """Whether it is known when they were said."""
+        return self.again is None or self.again.dated
 
 
 class Publisher:
@@ -162,6 +140,7 @@ class Publisher:
         correlation: str | None = None,
         category: str | None = None,
         linger_s: float | None = None,
+        again: Again | None = None,
     ) -> asyncio.Future[Accepted]:
         """Hand one message in, in order of the calls; the future has its position once it is synced."""
         return self.enqueue_all(
@@ -173,6 +152,7 @@ class Publisher:
             correlation=correlation,
             category=category,
             linger_s=linger_s,
+            again=again,
         )
 
     def enqueue_all(
@@ -186,6 +166,7 @@ class Publisher:
         correlation: str | None = None,
         category: str | None = None,
         linger_s: float | None = None,
+        again: Again | None = None,
     ) -> asyncio.Future[Accepted]:
         """Hand messages of one topic in together: all or none of them.
 
@@ -193,7 +174,7 @@ class Publisher:
         """
         span = None if self.tracer is None else self.tracer.publishing(topic, len(payloads))
         take = partial(
-            self._enqueue_all, topic, payloads, audience, at, ttl_s, correlation, category, linger_s
+            self._enqueue_all, topic, payloads, audience, at, ttl_s, correlation, category, linger_s, again
         )
         if span is None:
             return take()
@@ -215,6 +196,7 @@ class Publisher:
         correlation: str | None,
         category: str | None,
         linger_s: float | None,
+        again: Again | None,
         trace: str | None = None,
     ) -> asyncio.Future[Accepted]:
         check_topic(topic)
@@ -238,12 +220,12 @@ class Publisher:
         goal = audience or terms.audience
         latest = terms.latest and not self._is_all(goal)
         if not self._is_all(goal) and not latest:
-            self._refuse_beyond_limits(topic, terms, amount)
+            self._refuse_beyond_limits(topic, terms, amount, again is None)
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._count(topic, amount)
         self._linger.add(
             (goal, terms.cls),
-            _Waiting(messages, now_ms, amount, future, latest),
+            _Waiting(messages, now_ms, amount, future, latest, again),
             amount.bytes,
             terms.linger_s if linger_s is None else linger_s,
             self._clock.monotonic(),
@@ -252,14 +234,15 @@ class Publisher:
         self._wake.set()
         return future
 
-    def _refuse_beyond_limits(self, topic: str, terms: Terms, new: Amount) -> None:
+    def _refuse_beyond_limits(self, topic: str, terms: Terms, new: Amount, may_drop: bool) -> None:
         """Refuse what cannot be accepted before it has cost a commit; the exact decision is the commit's.
 
         Where something may be dropped for it, only what is gathered in memory has to fit.
         """
         outbox = self._writer.store.outbox
         limits, priority = outbox.limits, terms.cls.priority
-        standing = outbox.by_priority if limits.when_full is WhenFull.REJECT else {}
+        may_drop = may_drop and limits.when_full is not WhenFull.REJECT
+        standing = {} if may_drop else outbox.by_priority
         try:
             for limit, what, waits in (
                 (limits.whole, _WHOLE, sum(standing.values(), Amount())),
@@ -324,22 +307,18 @@ class Publisher:
             self._fail(batches, Unavailable("this node has left its mesh", hint="kos-edge join TOKEN"))
             return []
         stamp = self._uptime.stamp()
-        for lane in [lane for lane in batches if not lane[1].durable]:
-            try:
-                self._send_volatile(sealer, lane, batches[lane], stamp)
-            except KosError as error:
-                self._fail({lane: batches[lane]}, error)
-        batches = {lane: waiting for lane, waiting in batches.items() if lane[1].durable}
-        if not batches:
+        parts = _parts(batches)
+        for lane, waiting in parts:
+            if not lane[1].durable:
+                try:
+                    await self._send_volatile(sealer, lane, waiting, stamp)
+                except KosError as error:
+                    self._fail({lane: waiting}, error)
+        parts = [(lane, waiting) for lane, waiting in parts if lane[1].durable]
+        if not parts:
             return []
         entries: list[Entry] = []
         buried: set[Stream] = set()
-        parts = [
-            (lane, part)
-            for lane, waiting in batches.items()
-            for latest in (False, True)
-            if (part := [item for item in waiting if item.latest is latest])
-        ]
         jobs: list[Callable[[Store], Appended | Dropped]] = [
             partial(self._keep, sealer, lane, part, stamp)
             if part[0].latest
@@ -369,7 +348,7 @@ class Publisher:
             self._buried(stream)
         return [entry for entry in entries if entry.pack.stream not in buried]
 
-    def _send_volatile(self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp) -> None:
+    async def _send_volatile(self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp) -> None:
         """Number, seal and offer what is not meant to outlive this process."""
         messages, first_stamp = _based(waiting, stamp)
         epoch = self._writer.store.outbox.epoch
@@ -386,6 +365,8 @@ class Publisher:
         )
         for pack in packs:
             self._push(pack)
+        if waiting[0].again is not None:
+            await self._writer.run(partial(_exhume, waiting))
         self._tell(waiting, stream, first)
 
     def _tell(self, waiting: list[_Waiting], stream: Stream, number: int) -> None:
@@ -400,10 +381,16 @@ class Publisher:
         self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp
     ) -> Callable[[Store], Appended]:
         messages, first = _based(waiting, stamp)
-        whole, most = self._is_all(lane[0]), self._pack_messages
-        return lambda store: store.outbox.append(
-            sealer.key, sealer.mesh, lane, messages, first, settle=whole, most=most
-        )
+        whole, most, drop = self._is_all(lane[0]), self._pack_messages, waiting[0].again is None
+
+        def work(store: Store) -> Appended:
+            appended = store.outbox.append(
+                sealer.key, sealer.mesh, lane, messages, first, settle=whole, most=most, drop=drop
+            )
+            _exhume(waiting, store)
+            return appended
+
+        return work
 
     def _keep(
         self, sealer: Sealer, lane: Lane, waiting: list[_Waiting], stamp: Stamp, store: Store
@@ -419,10 +406,12 @@ class Publisher:
         dropped = Dropped()
         if more.messages > 0:
             priority, beside = lane[1].priority, store.latest.by_priority
-            dropped = store.outbox.make_room(sealer.key, sealer.mesh, priority, more, beside)
+            drop = waiting[0].again is None
+            dropped = store.outbox.make_room(sealer.key, sealer.mesh, priority, more, beside, drop=drop)
         for item in newest.values():
             messages, moment = _based([item], stamp)
             store.latest.keep(lane, messages[-1].newest(), moment)
+        _exhume(waiting, store)
         return dropped
 
     async def number_latest(self, wanted: Callable[[str], bool]) -> None:
@@ -476,8 +465,30 @@ class Publisher:
                     item.future.set_exception(copy)
 
 
+def _parts(batches: dict[Lane, list[_Waiting]]) -> list[tuple[Lane, list[_Waiting]]]:
+    """What is committed as one: of one lane, newest values or not, and letters or not, with a time or without."""
+    return [
+        (lane, list(run))
+        for lane, waiting in batches.items()
+        for latest in (False, True)
+        for _, run in groupby(
+            (item for item in waiting if item.latest is latest),
+            key=lambda item: (item.again is None, item.dated),
+        )
+    ]
+
+
+def _exhume(waiting: list[_Waiting], store: Store) -> None:
+    """The letters that these were are in the queue again, and are letters no more."""
+    for item in waiting:
+        if item.again is not None:
+            store.records.exhume(item.again.letter)
+
+
 def _based(waiting: list[_Waiting], stamp: Stamp) -> tuple[list[Prepared], Stamp]:
     """The messages with offsets from the first of them, and its moment."""
+    if not waiting[0].dated:
+        stamp = replace(stamp, wall_ms=None, uncertainty_ms=None)
     base_ms = waiting[0].uptime_ms
     since_ms = stamp.uptime_ms - base_ms
     wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - since_ms

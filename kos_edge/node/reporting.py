@@ -10,7 +10,6 @@ from kos_edge.bootstrap.sequence import Step
 from kos_edge.control.bootstrap_reports import RegistrationReport
 from kos_edge.control.reports import (
     AgentReport,
-    DeadLetter,
     Delivered,
     HealthReport,
     JournalReport,
@@ -20,7 +19,6 @@ from kos_edge.control.reports import (
     QueueReport,
     TrafficReport,
 )
-from kos_edge.delivery.wire import Reason
 from kos_edge.discovery.sighting import Found
 from kos_edge.errors import Refused
 from kos_edge.klp.body import Data
@@ -28,20 +26,15 @@ from kos_edge.klp.body import to_json as body_to_json
 from kos_edge.klp.identity import kid_text
 from kos_edge.klp.jsonform import time_text as time_text_ms
 from kos_edge.klp.jsonform import to_json as value_to_json
-from kos_edge.klp.message import decode_message
-from kos_edge.klp.pack import Message, Position
+from kos_edge.klp.pack import Position
 from kos_edge.klp.pack import Reason as Removal
-from kos_edge.klp.table import Entry
 from kos_edge.mesh.claims import Role
 from kos_edge.mesh.fork import about as about_fork
 from kos_edge.mesh.membership import Membership
 from kos_edge.monitor.fleet import Standing as Heartbeat
-from kos_edge.node.attempts import MOST
 from kos_edge.node.feed import Heard, Missing
 from kos_edge.node.initialize import RECOVERY_NAME
-from kos_edge.node.publisher import LATEST, Newest
 from kos_edge.node.trust import Trust
-from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
 
 if TYPE_CHECKING:
@@ -436,45 +429,9 @@ def missing(node: Node, found: Missing) -> Delivered:
     )
 
 
-def message_of(letter: Dead) -> Message:
-    """The message in a dead letter."""
-    return decode_message(letter.message, (Entry(letter.topic),))
-
-
-def audience_of(ident: str) -> str:
-    """Whom a message was for, by its id."""
-    if ident.startswith(LATEST):
-        return Newest.audience_of(ident)
-    return Position.parse(ident).stream.audience
-
-
-def dead_letter(letter: Dead) -> DeadLetter:
-    """A dead letter as `queue dead` prints it."""
-    payload = message_of(letter).payload
-    return DeadLetter(
-        id=letter.id,
-        topic=letter.topic,
-        at=None,
-        died_at=time_text_ms(letter.at) if letter.at else None,
-        reason=_REASONS.get(letter.reason, f"refused, reason {letter.reason}"),
-        attempts=MOST if letter.reason == Reason.HANDLER else 1,
-        body=value_to_json(payload.value()) if isinstance(payload, Data) else body_to_json(payload),
-    )
-
-
 _GONE = {
     Removal.DROPPED: "dropped by policy",
     Removal.EXPIRED: "expired",
     Removal.REFUSED: "refused",
     Removal.DAMAGED: "damaged",
-}
-
-_REASONS = {
-    int(Reason.DROPPED): "dropped by a limit",
-    int(Reason.EXPIRED): "its ttl ran out",
-    int(Reason.REFUSED): "the receiver's policy does not allow it",
-    int(Reason.DAMAGED): "damaged",
-    int(Reason.MALFORMED): "it breaks the grammar of messages",
-    int(Reason.FORKED): "another message was signed for its place",
-    int(Reason.HANDLER): "its handler failed at every attempt",
 }

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from kos_edge.bootstrap.registration import TOPIC
 from kos_edge.delivery.latency import Latency
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.wire import Reason
 from kos_edge.errors import Invalid, KosError
 from kos_edge.klp.pack import Message, Position, Stream, encode_message, peek
 from kos_edge.klp.tombstone import is_tombstone
-from kos_edge.node.publisher import Newest
+from kos_edge.node.accepted import Newest
 from kos_edge.node.uptime import Uptime
 from kos_edge.said import Said
 from kos_edge.store.database import Damaged
@@ -30,6 +31,9 @@ EVERY_S = 0.5  # how often what was settled is written, unless another commit ta
 
 GIVE_UP_BYTES = 256 * 1024  # of a stream in one transaction, so that nobody waits for long
 BURIED = 1_024  # refusals remembered, so that one said twice is one dead letter
+
+Buried = tuple[Position, str, int]
+"""What has become a dead letter: its place, its topic, and the reason."""
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +118,8 @@ class Settling:
         if len(self._writer.store.latest):
             self.freed()
         self.refused += len(dead)
-        self._buried.extend(dead)
+        self._buried.extend(position for position, *_ in dead)
+        _say(dead)
         now_ms = self._uptime.ms()
         for waiting in done:
             if waiting.gone is not None:
@@ -124,33 +129,48 @@ class Settling:
             if waiting.uptime_ms is not None:
                 self.latency.add(max(0, now_ms - waiting.uptime_ms) / 1000, count)
 
-    async def give_up(self) -> None:
-        """The mesh is left: what is owed to it becomes dead letters, for no other mesh could verify it.
+    async def give_up(self) -> int:
+        """The mesh is left: what is owed to it becomes dead letters, for no other mesh could verify it. How many.
 
-        So do the newest values that have no number yet: another mesh was not meant to hear them.
+        So do the newest values that have no number yet: another mesh was not meant to hear them. What this node has
+        said of itself does not: it says that anew to the next mesh.
         """
         await self.flush()
-        while await self._writer.run(self._give_up):
-            pass
+        set_aside, more = 0, True
+        while more:
+            buried, more = await self._writer.run(self._give_up)
+            set_aside += buried
+        if set_aside:
+            log.warning(
+                "the mesh was left: %s that it did not have yet %s kept as dead letters",
+                *(("1 message", "is") if set_aside == 1 else (f"{set_aside:,} messages", "are")),
+                extra=Said.SET_ASIDE.of(count=set_aside),
+            )
+        return set_aside
 
-    def _give_up(self, store: Store) -> int:
-        given_up = 0
+    def _give_up(self, store: Store) -> tuple[int, bool]:
+        """How many letters there are more, and whether there may be more of them."""
+        buried = given_up = 0
         for owed in store.outbox.owed():
             loads = store.outbox.take(owed.stream, owed.first - 1, GIVE_UP_BYTES, self._uptime.stamp(), 0.0)
             for load in loads:
                 numbers = () if is_tombstone(load.pack) else range(load.first, load.last + 1)
                 for seq in numbers:
-                    self._bury(store, Position(owed.stream, seq), Reason.DROPPED)
+                    position = Position(owed.stream, seq)
+                    buried += self._bury(store, position, Reason.DROPPED, but=TOPIC) is not None
                 store.outbox.settle(Settled(owed.stream, load.last))
             given_up += len(loads)
         for (audience, cls, topic), kept in list(store.latest):
             ident = Newest(topic, audience, cls.code)
             at_ms = self._uptime.wall_ms() or 0
-            store.records.bury(Dead(str(ident), at_ms, Reason.DROPPED, topic, kept.message.slot(0)))
+            stamped = None if kept.stamp.wall_ms is None else kept.stamp.wall_ms + kept.message.offset_ms
+            message = kept.message._replace(offset_ms=0).alone()
+            store.records.bury(Dead(str(ident), at_ms, Reason.DROPPED, topic, message, stamped))
             store.latest.drop((audience, cls, topic))
-        return given_up
+            buried += 1
+        return buried, bool(given_up)
 
-    def _settle(self, store: Store, settled: list[Settled]) -> tuple[list[Waiting], list[Position]]:
+    def _settle(self, store: Store, settled: list[Settled]) -> tuple[list[Waiting], list[Buried]]:
         """What was let go of, and what became dead letters: all of these first, while their packs are owed.
 
         A refusal is said more than once; one that was buried is not again, for it may have been taken out since.
@@ -163,33 +183,46 @@ class Settling:
             for refusal in item.refusals
         }
         dead = [
-            position
+            (position, topic, reason)
             for position, reason in said.items()
-            if position not in self._buried and self._bury(store, position, reason)
+            if position not in self._buried and (topic := self._bury(store, position, reason)) is not None
         ]
         if dead:
             store.records.trim_dead()
         return [waiting for item in settled for waiting in store.outbox.settle(item)], dead
 
-    def _bury(self, store: Store, position: Position, reason: int) -> bool:
+    def _bury(self, store: Store, position: Position, reason: int, *, but: str | None = None) -> str | None:
+        """The topic of what is a dead letter now; None where nothing is, as on the topic `but`."""
         seq = position.seq
-        pack = store.outbox.pack_of(position.stream, seq)
-        if pack is None:
-            return False
+        sealed = store.outbox.pack_of(position.stream, seq)
+        if sealed is None:
+            return None
         try:
-            message = peek(pack).message(seq)
+            pack = peek(sealed)
+            message = pack.message(seq)
         except Invalid as error:  # a salvage counts it, and the rest is settled then
             raise Damaged(f"{position} was refused and is damaged: {error.message}") from error
-        if not isinstance(message, Message):
-            return False
+        if not isinstance(message, Message) or message.topic == but:
+            return None
+        at_ms, base_ms = self._uptime.wall_ms() or 0, pack.header.wall_ms
+        stamped = None if base_ms is None else base_ms + message.offset_ms
+        encoded = encode_message(replace(message, offset_ms=0), 0)
+        store.records.bury(Dead(str(position), at_ms, reason, message.topic, encoded, stamped))
+        return message.topic
+
+
+def _say(dead: list[Buried]) -> None:
+    """Of all that was refused at once on one topic, for one reason, one line: the id is that of the first."""
+    together: dict[tuple[str, int], list[Position]] = {}
+    for position, topic, reason in dead:
+        together.setdefault((topic, reason), []).append(position)
+    for (topic, reason), positions in together.items():
         name = Reason(reason).name.lower() if reason in list(Reason) else str(reason)
         log.warning(
-            "%s on %s is set aside: %s",
-            position,
-            message.topic,
+            "%s on %s is set aside: %s%s",
+            positions[0],
+            topic,
             name,
-            extra=Said.SET_ASIDE.of(topic=message.topic, message=str(position)),
+            f", and {len(positions) - 1:,} more" if len(positions) > 1 else "",
+            extra=Said.SET_ASIDE.of(topic=topic, message=str(positions[0]), count=len(positions)),
         )
-        at_ms = self._uptime.wall_ms() or 0
-        store.records.bury(Dead(str(position), at_ms, reason, message.topic, encode_message(message, 0)))
-        return True

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import cast
 
 from kos_edge.bootstrap.wire import ErrorMessage
+from kos_edge.control.letter_reports import DeadLetter
 from kos_edge.control.remote import ADMIN_PATH, ID_BYTES, MAX_ASK, Ask, decode_part, encode_ask
 from kos_edge.control.reports import (
-    DeadLetter,
     ForecastReport,
     InvitationReport,
     JoinReport,

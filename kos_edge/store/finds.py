@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kos_edge.delivery.wire import Reason
 from kos_edge.errors import Invalid, KosError
 from kos_edge.klp.identity import KeyPair, kid_of
 from kos_edge.klp.pack import Class, Stream
@@ -20,6 +21,7 @@ from kos_edge.mesh.membership import verify_membership
 from kos_edge.store import sql
 from kos_edge.store.carve import Row
 from kos_edge.store.database import MEMBER_PREFIX
+from kos_edge.store.records import Dead
 from kos_edge.store.streams import spans_of
 
 EPOCH_KEY = "epoch"
@@ -80,7 +82,7 @@ class Finds:
     records: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    dead: dict[str, tuple[int, int, str, bytes]] = field(default_factory=dict)
+    dead: dict[str, Dead] = field(default_factory=dict)
     latest: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     streams: dict[Stream, Stand] = field(default_factory=dict)
     ahead: list[FoundPack] = field(default_factory=list)
@@ -121,7 +123,7 @@ def from_pages(rows: Iterable[Row]) -> Iterable[Found]:
                 yield "cursor", row.values
             case (str(), int(), bytes()) if row.rowid is None:
                 yield "outcome", row.values
-            case (str(), int(), int(), str(), bytes()) if row.rowid is None:
+            case (str(), int(), int(), str(), bytes(), *_) if row.rowid is None:
                 yield "dead", row.values
             case (None, bytes(), str(), int(), int(), int(), _, int(), int(), _, int(), int(), *_):
                 yield "stream", row.values[1:]
@@ -164,8 +166,8 @@ _SMALL = {
     "record": "kind, key, value",
     "cursor": "name, pack",
     "outcome": "id, at, value",
-    "dead": "id, at, reason, topic, message",
-    "latest": "*",  # it has one column less where a former version has written it
+    "dead": "*",  # this and the next have fewer columns where a former version has written them
+    "latest": "*",
     "stream": "source, audience, class, epoch, held, hash, settled, floor, floor_hash, closed, uptime, ranges",
 }
 
@@ -184,14 +186,24 @@ def take_small(finds: Finds, rows: Iterable[Found]) -> None:
                 finds.cursors[name] = pack
             case "outcome", (str(ident), int(at), bytes(value)):
                 finds.outcomes[ident] = (at, value)
-            case "dead", (str(ident), int(at), int(reason), str(topic), bytes(message)):
-                finds.dead[ident] = (at, reason, topic, message)
+            case "dead", (str(ident), int(at), int(reason), str(topic), bytes(message), *more):
+                finds.dead[ident] = _dead(ident, at, reason, topic, message, more)
             case "latest", (str(), int(), str(), int(), _, _, bytes(), *steady):
                 finds.latest[values[:3]] = (*values[:7], *(steady or [None]))
             case "stream", (bytes(source), str(audience), int(code), int(epoch), *rest):
                 with contextlib.suppress(Invalid, TypeError, ValueError):
                     stream = Stream(source, audience, Class.from_code(code), epoch)
                     finds.streams[stream] = _stand(*rest)
+
+
+def _dead(ident: str, at: int, reason: int, topic: str, message: bytes, more: list[object]) -> Dead:
+    """A letter, also of a schema before the sixth, in which `at` was when it was said if its handler broke of it."""
+    match more:
+        case [int() | None as stamped, int(number)]:
+            return Dead(ident, at, reason, topic, message, stamped, number)
+    if reason == Reason.HANDLER:
+        return Dead(ident, 0, reason, topic, message, at or None)
+    return Dead(ident, at, reason, topic, message)
 
 
 def _stand(*values: object) -> Stand:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kos_edge.delivery.forecast import Flow
-from kos_edge.delivery.limits import Amount, Lane, Limits, make_room
+from kos_edge.delivery.limits import Amount, Lane, Limits, WhenFull, make_room
 from kos_edge.delivery.load import LaneKey, Load, lane_of
 from kos_edge.delivery.receipts import Settled
 from kos_edge.delivery.spans import Run
@@ -175,13 +175,14 @@ class Outbox:
         settle: bool,
         most: int = MAX_COUNT,
         earlier: bool = False,
+        drop: bool = True,
     ) -> Appended:
         """Number, seal and insert `messages` of one lane, at most `most` in a pack; inside a transaction.
 
         Where they do not fit beside what waits, `limits` say what is dropped for them, in the same transaction, or
         that they are refused, all of them (Unavailable, and nothing has changed).
         `settle` is True where this node is the whole audience: nothing is owed then. `earlier`: `stamp` is of a
-        process before this one.
+        process before this one. Without `drop` nothing goes for them, whatever the limits say.
         """
         if not self.epoch:
             raise Misuse("no epoch is open")
@@ -208,7 +209,7 @@ class Outbox:
         dropped = Dropped()
         if not settle:
             arriving = Amount(number - first, sum(len(pack.raw) for *_, pack in sealed))
-            dropped = self.make_room(key, mesh, cls.priority, arriving)
+            dropped = self.make_room(key, mesh, cls.priority, arriving, drop=drop)
         row = self._streams.ensure(stream)
         at = stamp.steady_ms or 0
         entries = []
@@ -239,6 +240,8 @@ class Outbox:
         priority: Priority,
         arriving: Amount,
         beside: Mapping[Priority, Amount] = NOTHING,
+        *,
+        drop: bool = True,
     ) -> Dropped:
         """Drop what of this key has to go so that this fits, with `beside` what waits elsewhere. Raises Unavailable."""
         streams = {ident: self._streams.by_id(ident).stream for ident in self._index}
@@ -248,7 +251,8 @@ class Outbox:
             each: self.by_priority.get(each, Amount()) + beside.get(each, Amount()) for each in Priority
         }
         victims: dict[Stream, list[Waiting]] = {}
-        for victim in make_room(self.limits, standing, lanes, priority, arriving):
+        limits = self.limits if drop else replace(self.limits, when_full=WhenFull.REJECT)
+        for victim in make_room(limits, standing, lanes, priority, arriving):
             for ident, packs in self._index.items():
                 if packs.find(victim) is not None:
                     victims.setdefault(streams[ident], []).append(victim)

@@ -14,13 +14,19 @@ _DEAD_DROPPED = ("count", b"dead letters that had to go")
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A message that was refused: `message` is its encoded form, `at` wall ms, `reason` of `delivery.wire.Reason`."""
+    """A message that was refused: `message` is its encoded form, `reason` of `delivery.wire.Reason`.
+
+    `at` is when it died, wall ms (0: not known); `stamped` when it was said, wall ms (None: not known). The offset in
+    `message` counts from nothing that is kept. `number` rises in the order in which they died.
+    """
 
     id: str
     at: int
     reason: int
     topic: str
     message: bytes
+    stamped: int | None = None
+    number: int = 0
 
 
 class Records:
@@ -28,6 +34,7 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._last_dead: int | None = None
         self.dead_limit = Limit()
         """How many dead letters are kept, and how many bytes of messages in them."""
 
@@ -78,17 +85,25 @@ class Records:
         self._database.execute(sql.ATTEMPTS_FORGET, (name,))
 
     def bury(self, letter: Dead) -> None:
-        """Keep a dead letter."""
-        self._database.execute(
-            sql.DEAD_ADD, (letter.id, letter.at, letter.reason, letter.topic, letter.message)
-        )
+        """Keep a dead letter, as the last of them."""
+        if self._last_dead is None:
+            self._last_dead = self.last_dead()
+        self._last_dead += 1
+        values = (letter.id, letter.at, letter.reason, letter.topic, letter.message, letter.stamped)
+        self._database.execute(sql.DEAD_ADD, (*values, self._last_dead))
 
-    def dead(self) -> list[Dead]:
-        """Every dead letter, oldest first."""
-        return [
-            Dead(ident, at, reason, topic, bytes(m))
-            for ident, at, reason, topic, m in self._database.execute(sql.DEAD_ALL)
-        ]
+    def dead(self, after: int = 0, most: int = -1) -> list[Dead]:
+        """The dead letters after this number, at most so many of them (-1: all), in the order in which they died."""
+        return [_letter(row) for row in self._database.execute(sql.DEAD_AFTER, (after, most))]
+
+    def letter(self, ident: str) -> Dead | None:
+        """The dead letter with this id."""
+        row = self._database.execute(sql.DEAD_GET, (ident,)).fetchone()
+        return None if row is None else _letter(row)
+
+    def last_dead(self) -> int:
+        """The number of the letter that died last, of those that are kept."""
+        return int(self._database.execute(sql.DEAD_LAST).fetchone()[0])
 
     def dead_count(self) -> int:
         """How many dead letters there are."""
@@ -117,13 +132,9 @@ class Records:
         kind, key = _DEAD_DROPPED
         return int.from_bytes(self.all(kind).get(key, b""), "big")
 
-    def exhume(self, ident: str) -> Dead | None:
+    def exhume(self, ident: str) -> None:
         """Take a dead letter out."""
-        for letter in self.dead():
-            if letter.id == ident:
-                self._database.execute(sql.DEAD_DELETE, (ident,))
-                return letter
-        return None
+        self._database.execute(sql.DEAD_DELETE, (ident,))
 
     def remember(self, ident: str, value: bytes, at_ms: int) -> None:
         """Keep the outcome of a command."""
@@ -144,3 +155,8 @@ class Records:
         if count > most:
             self._database.execute(sql.OUTCOME_TRIM, (count - most,))
         return max(0, count - most)
+
+
+def _letter(row: tuple[str, int, int, str, bytes, int | None, int]) -> Dead:
+    ident, at, reason, topic, message, stamped, number = row
+    return Dead(ident, at, reason, topic, bytes(message), stamped, number)

@@ -44,6 +44,7 @@ from kos_edge.store.finds import (
     take_packs,
     take_small,
 )
+from kos_edge.store.records import Records
 from kos_edge.store.streams import runs_to_blob, spans_of
 from kos_edge.system import sync_directory
 
@@ -179,8 +180,9 @@ def _write(database: Database, finds: Finds, pages: Pages, key: KeyPair, aside: 
             database.execute(sql.CURSOR_PUT, (name, min(at, places.last)))
         for ident, outcome in finds.outcomes.items():
             database.execute(sql.OUTCOME_PUT, (ident, *outcome))
-        for ident, letter in finds.dead.items():
-            database.execute(sql.DEAD_ADD, (ident, *letter))
+        records = Records(database)
+        for letter in sorted(finds.dead.values(), key=lambda each: (each.number, each.at, each.id)):
+            records.bury(letter)
         for kept in finds.latest.values():
             database.execute(sql.LATEST_PUT, kept)
         for item, value in finds.meta.items():

@@ -95,11 +95,26 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE latest ADD COLUMN steady INTEGER;  -- steady time when it was accepted, ms; NULL: not known
     """,
+    """
+    ALTER TABLE dead ADD COLUMN stamped INTEGER;  -- wall clock when it was said, ms; NULL: not known
+    ALTER TABLE dead ADD COLUMN number INTEGER NOT NULL DEFAULT 0;  -- in the order in which they died
+    UPDATE dead SET number = place.number
+        FROM (SELECT id, row_number() OVER (ORDER BY at, id) AS number FROM dead) AS place WHERE place.id = dead.id;
+    UPDATE dead SET stamped = at, at = 0 WHERE reason = 7 AND at > 0;  -- of those that broke their handler it was that
+    CREATE INDEX dead_number ON dead (number);
+    """,
 )
 
 REVERSIBLE_FROM = 6
 """The first migration that has to bring its undoing."""
-UNDOINGS: Mapping[int, str] = {}
+UNDOINGS: Mapping[int, str] = {
+    6: """
+    UPDATE dead SET at = coalesce(stamped, 0) WHERE reason = 7;
+    DROP INDEX dead_number;
+    ALTER TABLE dead DROP COLUMN number;
+    ALTER TABLE dead DROP COLUMN stamped;
+    """,
+}
 """By the number of the migration: what brings the schema back to that of the one before."""
 UNDO_TABLE = "CREATE TABLE IF NOT EXISTS undoing (schema INTEGER PRIMARY KEY, statements TEXT NOT NULL)"
 UNDO_THERE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'undoing'"
@@ -160,13 +175,14 @@ AHEAD_GET = "SELECT sealed, age FROM ahead WHERE stream = ? AND first = ?"
 AHEAD_AT = "SELECT sealed FROM ahead WHERE stream = ? AND first <= ? AND first + count > ?"
 AHEAD_DELETE = "DELETE FROM ahead WHERE stream = ? AND first = ?"
 
-DEAD_ADD = "INSERT OR REPLACE INTO dead (id, at, reason, topic, message) VALUES (?, ?, ?, ?, ?)"
-DEAD_ALL = "SELECT id, at, reason, topic, message FROM dead ORDER BY at, id"
-DEAD_GET = "SELECT topic, message FROM dead WHERE id = ?"
+DEAD_ADD = "INSERT OR REPLACE INTO dead (id, at, reason, topic, message, stamped, number) VALUES (?, ?, ?, ?, ?, ?, ?)"
+DEAD_AFTER = "SELECT id, at, reason, topic, message, stamped, number FROM dead WHERE number > ? ORDER BY number LIMIT ?"
+DEAD_GET = "SELECT id, at, reason, topic, message, stamped, number FROM dead WHERE id = ?"
+DEAD_LAST = "SELECT ifnull(max(number), 0) FROM dead"
 DEAD_DELETE = "DELETE FROM dead WHERE id = ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
 DEAD_TOTALS = "SELECT count(*), ifnull(sum(length(message)), 0) FROM dead WHERE reason != ?"
-DEAD_OLDEST = "SELECT id, length(message) FROM dead WHERE reason != ? ORDER BY at, id LIMIT 256"
+DEAD_OLDEST = "SELECT id, length(message) FROM dead WHERE reason != ? ORDER BY number LIMIT 256"
 
 LATEST_ALL = "SELECT audience, class, topic, uptime, at, uncertainty, message, steady FROM latest"
 LATEST_PUT = (

@@ -16,8 +16,8 @@ from kos_edge.agents.reading import Reading
 from kos_edge.errors import KosError
 from kos_edge.klp.body import Data
 from kos_edge.klp.stream import Position
+from kos_edge.node.accepted import Accepted
 from kos_edge.node.config import TopicRule
-from kos_edge.node.publisher import Accepted
 from kos_edge.testing.disk import Ailment
 from kos_edge.testing.loop import VirtualLoop
 from kos_edge.testing.machine import Machine

@@ -130,6 +130,13 @@ def test_peers_and_queue_are_tables(kos_edge: CommandLine, daemon: Daemon) -> No
     assert kos_edge("queue", "dead").out.endswith("\n2 older dead letters had to go for newer ones\n")
     assert "; 2 older dead letters had to go for newer ones" in summary
     assert kos_edge("queue", "retry", "some.id").out == "some.id is in the queue again\n"
+    done = kos_edge("queue", "retry", "--all", "--topic", "air.#")
+    assert daemon.node.asked[-1] == ("queue_retry_all", {"topic": "air.#"})
+    assert done.code == 69
+    assert done.out == "1 message is in the queue again; 1 dead letter stays: its ttl is over\n"
+    assert done.err.startswith("kos-edge: the others stay dead letters: the queue is full")
+    for words in ((), ("some.id", "--all"), ("some.id", "--topic", "air.#")):
+        assert kos_edge("queue", "retry", *words).code == 2
 
 
 def test_a_forecast_says_when_and_how_sure(kos_edge: CommandLine, daemon: Daemon) -> None:

@@ -92,4 +92,10 @@ def test_members_are_revoked_renamed_and_a_mesh_is_left(kos_edge: CommandLine, d
     assert kos_edge("revoke", "porch", "--reason", "stolen").out == "porch is revoked (number 1)\n"
     assert kos_edge("rename", "porch", "veranda").out == "abababababab is called veranda\n"
     assert kos_edge("leave").out == "left the mesh efefefef\n"
-    assert kos_edge("leave", "--json").value == {"mesh": MESH}
+    assert kos_edge("leave", "--json").value == {"mesh": MESH, "set_aside": 0}
+    daemon.node.set_aside = 306
+    _, kept = kos_edge("leave").out.splitlines()
+    assert kept == (
+        "306 messages that it did not have yet are kept as dead letters; to send them to the next mesh: "
+        f"kos-edge --state {kos_edge.state} queue retry --all"
+    )

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from kos_edge.bootstrap.sequence import Chronicle, Outcome, Sequence, Step, begin
 from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
+from kos_edge.control.letter_reports import DeadLetter, RetriedPart, RetryReport
 from kos_edge.control.reports import (
     CarriedPart,
     CarriedReport,
-    DeadLetter,
     Delivered,
     FlowReport,
     ForecastReport,
@@ -27,7 +27,6 @@ from kos_edge.control.reports import (
     QueueReport,
     RateReport,
     RejectReport,
-    RetryReport,
     RevokeReport,
     StatusReport,
     StopReport,
@@ -72,6 +71,7 @@ class SmallNode(NodeVaultOperations):
         self.open_tails = 0
         self.capacity = 1_000_000
         self.join_outcome = "joined"
+        self.set_aside = 0
 
     async def status(self) -> StatusReport:
         return {
@@ -170,7 +170,7 @@ class SmallNode(NodeVaultOperations):
         }
 
     async def leave(self) -> LeaveReport:
-        return {"mesh": MESH}
+        return {"mesh": MESH, "set_aside": self.set_aside}
 
     async def invite(
         self,
@@ -319,6 +319,12 @@ class SmallNode(NodeVaultOperations):
 
     async def queue_retry(self, *, id: str) -> RetryReport:
         return {"id": id}
+
+    async def queue_retry_all(self, *, topic: str = "#") -> AsyncGenerator[RetriedPart, None]:
+        self.asked.append(("queue_retry_all", {"topic": topic}))
+        yield {"retried": 1, "expired": 0, "damaged": 0, "failure": None}
+        full = {"kind": "unavailable", "message": "the queue is full", "hint": "kos-edge queue"}
+        yield {"retried": 1, "expired": 1, "damaged": 0, "failure": cast(Any, full)}
 
     async def publish(
         self, *, topic: str, values: list[Json], unit: str | None = None, ttl_s: float | None = None

@@ -46,6 +46,7 @@ def test_a_client_has_every_verb_of_the_protocol() -> None:
         "export",
         "queue_dead",
         "queue_export",
+        "queue_retry_all",
     }
 
 

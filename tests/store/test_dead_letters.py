@@ -53,6 +53,22 @@ def test_beyond_a_size_the_oldest_go(store: Store) -> None:
     assert store.records.dead_dropped() == 570
 
 
+def test_they_come_in_the_order_in_which_they_died_whatever_the_clock_said(store: Store) -> None:
+    def work() -> None:
+        for name, at in (("b.9", 7), ("b.10", 7), ("a.1", 3), ("b.9", 8)):
+            store.records.bury(Dead(name, at, Reason.HANDLER, "a", b"", stamped=at - 1))
+
+    store.database.transact([work])
+    letters = store.records.dead()
+    assert [(each.id, each.at, each.stamped) for each in letters] == [
+        ("b.10", 7, 6),
+        ("a.1", 3, 2),
+        ("b.9", 8, 7),
+    ]
+    assert store.records.dead(letters[0].number, 1) == letters[1:2]
+    assert store.records.letter("a.1") == letters[1]
+
+
 def test_what_leave_has_set_aside_stays(store: Store) -> None:
     store.records.dead_limit = Limit(messages=2)
     bury(store, 5, Reason.DROPPED)

@@ -2,7 +2,7 @@
 
 `schema_N` holds an edge's store and a hub's, written by the last version with that schema: an in-order and a
 fresh-first stream of five packs each; the hub has packs one, two and four, and receipts for the first two have come.
-From schema 4 on the newest value of one topic waits at the edge.
+From schema 4 on the newest value of one topic waits at the edge; with schema 5 it has three dead letters.
 """
 
 from __future__ import annotations
@@ -53,6 +53,38 @@ def test_a_store_of_an_earlier_schema_goes_on(schema: int, tmp_path: Path) -> No
     assert sorted(map(str, values(hub))) == sorted(str(n) for n in [*range(100), *range(100)])
     edge.close()
     hub.close()
+
+
+def test_dead_letters_of_the_fifth_schema_have_the_times_that_are_known_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "kos.db"
+    shutil.copy(HERE / "schema_5" / "edge.sqlite3", path)
+    for again in (False, True):
+        with closing(Store(path)) as store:
+            letters = [(each.id, each.at, each.stamped) for each in store.records.dead()]
+            assert letters == [
+                ("handler.3", 0, None),
+                ("handler.2", 0, 1_800_000_000_000),  # of these `at` was when they were said
+                ("refused.10", 1_800_000_100_000, None),
+            ]
+        if not again:
+            salvage(path, Rescue(KEY, dict, lambda: "now"))
+
+
+def test_dead_letters_go_back_to_the_fifth_schema_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "kos.db"
+    shutil.copy(HERE / "schema_5" / "edge.sqlite3", path)
+    rows = "SELECT * FROM dead ORDER BY id"
+    with closing(sqlite3.connect(path)) as old:
+        before = old.execute(rows).fetchall()
+    with closing(Store(path)):
+        pass
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sql, "MIGRATIONS", sql.MIGRATIONS[:5])
+        patched.setattr(sql, "UNDOINGS", {})
+        with closing(Store(path)):
+            pass
+    with closing(sqlite3.connect(path)) as old:
+        assert old.execute(rows).fetchall() == before
 
 
 def test_a_salvage_of_a_file_of_the_fourth_schema_keeps_its_newest_values(tmp_path: Path) -> None:
