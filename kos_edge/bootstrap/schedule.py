@@ -59,18 +59,19 @@ def digest(*items: bytes) -> bytes:
 
 
 def extract(salt: bytes, key_material: bytes) -> bytes:
-    """EDHOC_Extract: HKDF-Extract with SHA-256 (RFC 9528 section 4.1.1)."""
+    """HKDF-Extract with SHA-256 (RFC 5869 section 2.2): EDHOC_Extract of RFC 9528 section 4.1.1."""
     return hmac.digest(salt, key_material, "sha256")
 
 
 def derive(prk: bytes, label: int, context: bytes, length: int) -> bytes:
-    """EDHOC_KDF (RFC 9528 section 4.1.2): HKDF-Expand over info = (label, context, length).
+    """EDHOC_KDF (RFC 9528 section 4.1.2): `expand` over info = (label, context, length)."""
+    return expand(prk, cbor.encode_sequence(int(label), context, length), length)
 
-    Invalid when `length` is more than HKDF-Expand can give: 8,160 bytes.
-    """
+
+def expand(prk: bytes, info: bytes, length: int) -> bytes:
+    """HKDF-Expand with SHA-256 (RFC 5869 section 2.3). Invalid when `length` is more than it can give: 8,160 bytes."""
     if length > _EXPAND_LIMIT:
         raise Invalid(f"{length} bytes are more than HKDF-Expand gives from one key")
-    info = cbor.encode_sequence(int(label), context, length)
     blocks, block = b"", b""
     for counter in range(1, -(-length // HASH_LENGTH) + 1):
         block = hmac.digest(prk, block + info + bytes([counter]), "sha256")

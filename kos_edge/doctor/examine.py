@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kos_edge.doctor import home, life, machine, network, start
+from kos_edge.doctor import arithmetic, home, life, machine, network, start
 from kos_edge.doctor.finding import Finding, bad
 from kos_edge.doctor.patient import Patient
 
@@ -17,6 +17,7 @@ CHECKS: dict[str, Check] = {
     "vault": home.vault,
     "installed files": start.installed,
     "bootstrap": start.bootstrap,
+    "arithmetic": arithmetic.keys,
     "clock": machine.clock,
     "disk": machine.disk,
     "card": machine.card,

@@ -14,6 +14,7 @@ from kos_edge.bootstrap.schedule import OscoreKeys
 from kos_edge.errors import Invalid, Misuse, Unavailable
 from kos_edge.transport import coap
 from kos_edge.transport.coap import CHANGED, CONTENT, GET, POST, Request, Response
+from kos_edge.transport.derive import Derived, derive
 from kos_edge.transport.oscore import (
     MAX_FAILURES,
     MAX_MESSAGES,
@@ -151,6 +152,20 @@ def test_a_reflected_request_is_not_ours() -> None:
     option, payload, _ = a.protect_request(klp())
     with pytest.raises(Invalid):
         a.unprotect_request(OscoreOption.read(option), payload)
+
+
+@given(
+    st.binary(min_size=16, max_size=64),
+    st.binary(max_size=64),
+    st.lists(st.binary(max_size=6), min_size=2, max_size=2, unique=True),
+    st.sampled_from((CCM, CHACHA)),
+)
+def test_keys_are_those_that_the_judge_derives(
+    secret: bytes, salt: bytes, ids: list[bytes], aead: int
+) -> None:
+    keys = OscoreKeys(secret, salt, ids[0], ids[1], aead, SHA_256)
+    ours, theirs = derive(keys), Judge(keys)
+    assert ours == Derived(theirs.sender_key, theirs.recipient_key, theirs.common_iv)
 
 
 @given(st.lists(st.integers(0, 300), max_size=200), st.sampled_from((1, 8, 64)))
