@@ -1,5 +1,5 @@
 """``python -m kos_edge.cli`` is ``kos-edge``."""
 
-from kos_edge.cli.entry import main
+from kos_edge.cli import main
 
 main()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from kos_edge.cli.entry import COMPLETE, NAME
+from kos_edge.cli import COMPLETE
 from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.cli.telling import NAME
 
 
 @click.command()

@@ -12,8 +12,9 @@ from itertools import chain
 import click
 from click.shell_completion import get_completion_class
 
+from kos_edge.cli import COMPLETE
 from kos_edge.cli.commands import SECTIONS, kos_edge
-from kos_edge.cli.entry import COMPLETE, NAME
+from kos_edge.cli.telling import NAME
 
 _WIDTH = 78
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kos_edge.cli import entry
+from kos_edge.cli import telling
 from kos_edge.cli.commands import SECTIONS
 from kos_edge.cli.commands import kos_edge as commands
 from kos_edge.errors import Invalid, KosError, Misuse, Refused, Unavailable, Unknown
@@ -34,7 +34,7 @@ def test_every_exit_code_is_in_the_document() -> None:
     rows = re.findall(r"^\| (\d+) \|", (DOCS / "cli.md").read_text(), re.MULTILINE)
     errors = (KosError, Invalid, Unavailable, Refused, Unknown, Misuse, BadConfiguration, CannotCreate)
     codes = {error.exit_code for error in errors}
-    codes |= {0, entry.USAGE, entry.BUG, entry.INTERRUPTED, entry.NOBODY_READS}
+    codes |= {0, telling.USAGE, telling.BUG, telling.INTERRUPTED, telling.NOBODY_READS}
     assert sorted(map(int, rows)) == sorted(codes)
 
 

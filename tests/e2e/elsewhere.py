@@ -39,6 +39,6 @@ for place, names in (
         if name in vars(place):
             delattr(place, name)
 
-from kos_edge.cli.entry import main  # noqa: E402  after all that is gone
+from kos_edge.cli import main  # noqa: E402  after all that is gone
 
 main()
