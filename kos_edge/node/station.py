@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from kos_edge.bootstrap.wire import ErrorMessage
+from kos_edge.control.bootstrap_reports import AgainReport
 from kos_edge.control.letter_reports import DeadLetter
 from kos_edge.control.remote import ADMIN_PATH, ID_BYTES, MAX_ASK, Ask, decode_part, encode_ask
 from kos_edge.control.reports import (
@@ -161,6 +162,17 @@ class Station(NodeOperations):
     async def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:
         for letter in await self._ask("queue_dead"):
             yield letter
+
+    async def bootstrap(
+        self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
+    ) -> AgainReport:
+        """Nothing that runs is here, and nobody but hubs is connected. Raises Refused."""
+        if who is None:
+            raise Refused("this is a station: nothing runs here that could begin again")
+        raise Refused(
+            "an order goes from a hub to a node that is connected there",
+            hint=f"at the hub: kos-edge bootstrap --node {who[:80]}",
+        )
 
     # -- asking
 

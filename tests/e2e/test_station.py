@@ -62,6 +62,7 @@ def test_every_administering_command_works_from_a_station(hub: Box, tmp_path: Pa
         ("admit", "nobody"),
         ("reject", "nobody"),
         ("invite", "--role", "operator"),
+        ("bootstrap", "--node", "hub"),
     ]
     for each in refused:
         done = laptop(*each)
