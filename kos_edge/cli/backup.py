@@ -31,7 +31,6 @@ def backup(face: Face, file: Path, passphrase_file: TextIO | None) -> None:
     passphrase = _passphrase(passphrase_file, confirm=True)
     with WholeFile(file) as target:
         made = backups.backup(face.state, target, passphrase)
-    face.give_back()
     report = {"file": str(file), "kid": made.kid, "files": made.files, "bytes": target.size}
     face.answer(
         report, f"{made.files} files of {made.kid} are in {file} ({size(target.size)}), under the passphrase"
@@ -56,7 +55,6 @@ def restore(face: Face, file: Path, replace: bool, passphrase_file: TextIO | Non
         raise Unavailable(f"cannot read {file}: {error.strerror or error}") from None
     except (Invalid, WrongPassphrase) as error:
         raise type(error)(f"{file}: {error.message}", hint=error.hint) from None
-    face.give_back()
     report = {
         "state": str(face.state),
         "kid": done.kid,

@@ -408,7 +408,7 @@ def _move_in(path: Path, folder: Path) -> tuple[str, ...]:
                 kept.append(str(target))
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(target, file.read_bytes(), mode=0o640)
+        write_durably(target, file.read_bytes(), mode=0o644)  # root's, and read by the daemon's user
     for file in sorted(folder.iterdir(), key=lambda each: each.name == KEY_NAME):
         if file.is_file():
             if file.name == KEY_NAME:

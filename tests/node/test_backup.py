@@ -161,6 +161,8 @@ def test_everything_that_a_node_is_comes_back(home: Path, made: bytes, tmp_path:
     assert (done.name, done.aside, done.kept) == ("shed", None, ())
     for name in ("node.key", "vault", "config.toml", "config.d/90-set.toml"):
         assert (tmp_path / "new" / name).read_bytes() == (home / name).read_bytes()
+    for name in ("config.toml", "config.d/90-set.toml"):  # of root in /etc, and the daemon is another user
+        assert (tmp_path / "new" / name).stat().st_mode & 0o777 == 0o644
     assert not [each for each in (tmp_path / "new").iterdir() if each.name.startswith(".")]
 
 
