@@ -168,8 +168,10 @@ class Administration:
         async with contextlib.aclosing(method(**params)) as found:
             async for item in found:
                 size += len(encode(item))
-                if size > MAX_ANSWER:
-                    break
+                if size > MAX_ANSWER:  # a part of it would look like all
+                    raise Unavailable(
+                        f"the answer has more than {MAX_ANSWER:,} bytes", hint="ask at the hub itself"
+                    )
                 items.append(item)
         return {"items": items}
 

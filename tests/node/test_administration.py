@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 
 from kos_edge.control.remote import ADMIN_PATH, Ask, decode_part, encode_ask
+from kos_edge.delivery.wire import Reason
 from kos_edge.errors import Refused, Unavailable, Unknown
+from kos_edge.klp.body import Data
+from kos_edge.klp.pack import Message, encode_message
 from kos_edge.node.administration import KEPT_S, MOST_OF_ONE, Administration
 from kos_edge.node.sections import AdmissionSection
 from kos_edge.node.station import Station
+from kos_edge.store.records import Dead
+from kos_edge.store.store import Store
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.machine import Machine
 from kos_edge.transport.coap import BAD_REQUEST, CHANGED, FORBIDDEN, NOT_FOUND, POST, Request
@@ -186,6 +191,27 @@ async def test_answers_are_kept_for_few_requests_of_one_operator(tmp_path: Path)
         for number in range(3 * MOST_OF_ONE):
             await ask(laptop, hub, "peers", number)
         assert len(administration._asked) <= MOST_OF_ONE
+
+
+@in_virtual_time
+async def test_an_answer_that_is_too_long_is_none_rather_than_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with World(tmp_path, seed=12) as world:
+        hub = await served(world)
+        laptop = await operator(world, hub)
+
+        message = encode_message(Message("a", Data(1)), 0)
+
+        def bury(store: Store) -> None:
+            for number in range(50):
+                store.records.bury(Dead(f"letter {number}", number, Reason.REFUSED, "a", message))
+
+        await hub.node.writer.run(bury)
+        assert len((await ask(laptop, hub, "queue_dead", 1))["items"]) == 50
+        monkeypatch.setattr("kos_edge.node.administration.MAX_ANSWER", 2_000)
+        answer = await ask(laptop, hub, "queue_dead", 2)
+        assert (answer["error"]["kind"], answer["error"]["hint"]) == ("unavailable", "ask at the hub itself")
 
 
 @in_virtual_time
