@@ -118,6 +118,11 @@ class Installation:
     def _check(self, wish: Wish) -> Token | None:
         token = None if wish.token is None else Token.parse(wish.token)
         self.machine.check()
+        if self.system.is_persons():
+            raise Refused(
+                "somebody logs in here as kos-edge, and the daemon needs that account for itself alone",
+                hint="give that person another name: usermod -l NAME kos-edge && groupmod -n NAME kos-edge",
+            )
         config = load_config(self.layout.config / "config.toml")
         there = self._initialised()
         if there is None and wish.role is None and token is None:

@@ -59,7 +59,7 @@ class Removal:
                     gone.append(f"{state}: keys, queue and journal")
             if changes.remove(self.layout.config):
                 gone.append(f"{self.layout.config}")
-            if self.system.has_account():
+            if self.system.has_account() and not self.system.is_persons():
                 self.system.remove_account()
                 gone.append("user kos-edge")
         if changes.remove(self.layout.lib):

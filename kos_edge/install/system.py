@@ -22,6 +22,9 @@ from kos_edge.install.systemd import Services, Systemd
 GROUPS = ("dialout", "gpio", "i2c", "spi")
 """Of devices that sensors and boards hang on; the daemon's user joins those that there are."""
 
+FIRST_PERSON = 1_000
+"""Numbers of users from here on are people's (Debian Policy 9.2.2); a daemon's are below."""
+
 _PATIENCE_S = 120
 """For a command on the state: a join tries its hubs for 30 s."""
 
@@ -30,6 +33,10 @@ class System(Services, Protocol):
     """All of it raises Unavailable; `ask` raises what the command did."""
 
     def has_account(self) -> bool: ...
+
+    def is_persons(self) -> bool:
+        """Whether there is an account of that name with which somebody logs in."""
+        ...
 
     def make_account(self) -> None: ...
 
@@ -74,6 +81,12 @@ class ThisSystem(Systemd):
         except KeyError:
             return False
         return True
+
+    def is_persons(self) -> bool:
+        try:
+            return pwd.getpwnam(NAME).pw_uid >= FIRST_PERSON
+        except KeyError:
+            return False
 
     def make_account(self) -> None:
         _run("systemd-sysusers", f"{NAME}.conf")

@@ -98,6 +98,7 @@ class BenchSystem(Units):
     def __init__(self, layout: Layout, clock: ManualClock) -> None:
         super().__init__(layout, clock, units=[])
         self.account = False
+        self.persons = False
         self.groups = ["gpio"]
         """Those that its user is not in yet."""
         self.owned: set[Path] = set()
@@ -110,6 +111,9 @@ class BenchSystem(Units):
 
     def has_account(self) -> bool:
         return self.account
+
+    def is_persons(self) -> bool:
+        return self.persons
 
     def make_account(self) -> None:
         self._may("account")

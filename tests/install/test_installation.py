@@ -284,6 +284,17 @@ def test_purging_leaves_nothing(place: Place) -> None:
     assert not place.system.account
 
 
+def test_a_persons_account_of_that_name_is_neither_used_nor_removed(place: Place) -> None:
+    place.install(Wish("edge"))
+    place.system.persons = True
+    before = tree_of(place.root)
+    with pytest.raises(Refused, match="somebody logs in here as kos-edge"):
+        place.install(Wish("edge"))
+    assert tree_of(place.root) == before
+    assert "user kos-edge" not in _removal(place).run(purge=True)
+    assert place.system.account
+
+
 def test_this_machine_is_read_from_its_files(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text('ID=raspbian\nVERSION_ID="12"\n')

@@ -120,7 +120,8 @@ if [ "$1" = purge ]; then
     rm -rf /var/lib/kos-edge /var/lib/private/kos-edge /etc/kos-edge /var/cache/kos-edge
     rm -rf /etc/systemd/system/kos-edge.service.d /etc/systemd/system/kos-edge@*.service.d
     rm -f /etc/credstore.encrypted/kos-edge.vault-key
-    if getent passwd kos-edge >/dev/null; then
+    # A person's account of that name is left alone.
+    if getent passwd kos-edge >/dev/null && [ "$(id -u kos-edge)" -lt 1000 ]; then
         userdel kos-edge >/dev/null 2>&1 || true
         if getent group kos-edge >/dev/null; then groupdel kos-edge >/dev/null 2>&1 || true; fi
     fi
