@@ -29,7 +29,7 @@ DATAGRAM_PART = 900
 
 STREAM_PART = 60_000
 
-CHANGES: frozenset[str] = frozenset({"invite", "allow", "admit", "reject", "revoke", "rename"})
+CHANGES: frozenset[str] = frozenset({"invite", "allow", "admit", "reject", "revoke", "rename", "bootstrap"})
 LOOKS: frozenset[str] = frozenset({"status", "peers", "pending", "queue", "queue_dead", "forecast"})
 VERBS: frozenset[str] = CHANGES | LOOKS
 """What may be asked; everything else is done at the hub itself."""

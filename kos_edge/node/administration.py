@@ -34,6 +34,7 @@ from kos_edge.mesh.claims import Role
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.audit import Audit
 from kos_edge.node.node import Node
+from kos_edge.node.ordering import ANSWER_FIRST_S
 from kos_edge.node.reporting import time_text
 from kos_edge.transport.coap import (
     BAD_REQUEST,
@@ -94,14 +95,31 @@ class Administration:
             return Response(SERVICE_UNAVAILABLE)
         if asked is None:
             return Response(NOT_FOUND)
+        parts = self._parts(peer, ask.line)
+        if parts:
+            self._node.peers.parting.add(session)
         data = await asyncio.shield(asked.task)
-        if not self._may(peer):  # revoked meanwhile, by itself perhaps
+        if parts:
+            asyncio.get_running_loop().call_later(ANSWER_FIRST_S, self._part, session, peer)
+        elif not self._may(peer):  # revoked meanwhile
             return Response(FORBIDDEN)
         asked.until = self._node.clock.monotonic() + KEPT_S
         room = DATAGRAM_PART if session.address.connection is None else STREAM_PART
         if ask.at > len(data):
             return Response(BAD_REQUEST)
         return Response(CHANGED, encode_part(Part(len(data), ask.at, data[ask.at : ask.at + room])))
+
+    def _parts(self, peer: Membership, line: bytes) -> bool:
+        """Whether this operator asks to be revoked itself: then it is to hear that it was done."""
+        with contextlib.suppress(Invalid):
+            verb, params = read_line(line)
+            return verb == "revoke" and self._node.trust.roster.who(str(params.get("who"))) == peer.kid
+        return False
+
+    def _part(self, session: Session, peer: Membership) -> None:
+        self._node.peers.parting.discard(session)
+        if self._node.trust.barred(peer):
+            session.close("the peer has revoked itself")
 
     def _may(self, peer: Membership) -> bool:
         """Whether this member is an operator now, by what is known of it now."""
@@ -160,6 +178,8 @@ class Administration:
         verb = protocol.VERBS[name]
         checked(verb, params)
         self._refuse_operators(name, params)
+        if name == "bootstrap" and params.get("who") is None:
+            raise Refused("a hub begins again by itself", hint="kos-edge bootstrap, there; or --node WHO")
         method: Callable[..., Json] = getattr(self._operations, name)
         if not verb.streams:
             return {"result": await method(**params)}

@@ -82,6 +82,8 @@ class Peers:
         self._retiring: dict[Session, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
+        self.parting: set[Session] = set()
+        """Over these their peers shut themselves out: whoever serves that closes them once it is said."""
         self._early: list[tuple[Session, Membership]] = []
         self.trouble: str | None = None
         self._offline_since = clock.monotonic()
@@ -174,7 +176,8 @@ class Peers:
     def cut_off(self) -> None:
         """Revocations or forks came: sessions with whoever is shut out end at once, and everybody else is told."""
         for session in self._handshakes.endpoint.sessions:
-            if isinstance(session.peer, Membership) and self._trust.barred(session.peer):
+            own = session in self.parting
+            if isinstance(session.peer, Membership) and self._trust.barred(session.peer) and not own:
                 session.close("the peer is revoked, or its key is in quarantine")
         self.tell_trust()
 

@@ -153,6 +153,16 @@ class Station(NodeOperations):
     async def rename(self, *, who: str, name: str) -> MemberReport:
         return cast(MemberReport, await self._ask("rename", who=who, name=name))
 
+    async def bootstrap(
+        self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
+    ) -> AgainReport:
+        if who is None:
+            raise Refused(
+                "no daemon runs on a station", hint="for another node: kos-edge bootstrap --node WHO"
+            )
+        answer = await self._ask("bootstrap", mode=mode, force=force, checks=checks, who=who)
+        return cast(AgainReport, answer)
+
     async def queue(self) -> QueueReport:
         return cast(QueueReport, await self._ask("queue"))
 

@@ -53,7 +53,14 @@ def test_every_administering_command_works_from_a_station(hub: Box, tmp_path: Pa
     shed.init("edge")
     assert shed.ask("join", laptop.ask("invite")["token"])["outcome"] == "joined"
     assert laptop.ask("rename", shed.name, f"barn{elsewhere:d}")["name"] == f"barn{elsewhere:d}"
-    assert laptop.ask("revoke", f"barn{elsewhere:d}", "--reason", "sold")["number"] >= 1
+    shed.start()
+    shed.until_connected()
+    ordered = laptop.ask("bootstrap", "--node", f"barn{elsewhere:d}", "--force")
+    assert ordered["node"] == f"barn{elsewhere:d}"
+    shed.until(lambda _: shed.ask("bootstrap", "status")["orders"], "it does not begin again")
+    shed.stop()
+    assert laptop("bootstrap").code == 77
+    assert laptop.ask("decommission", f"barn{elsewhere:d}")["reason"] == "decommissioned"
     other = Box(tmp_path / f"other{elsewhere:d}")
     other.init("edge")
     assert laptop.ask("allow", other.made["public"])["role"] == "edge"
@@ -68,6 +75,8 @@ def test_every_administering_command_works_from_a_station(hub: Box, tmp_path: Pa
         done = laptop(*each)
         assert (done.code, "next:" in done.err) == (77, True), (each, done)
     assert laptop("stop").code == 69
+    assert laptop.ask("revoke", laptop.name, "--reason", "sold")["name"] == laptop.name
+    assert laptop("peers").code in (69, 77)
     assert laptop.ask("leave")["mesh"]
 
 

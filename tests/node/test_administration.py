@@ -11,9 +11,10 @@ import pytest
 
 from kos_edge.control.remote import ADMIN_PATH, Ask, decode_part, encode_ask
 from kos_edge.delivery.wire import Reason
-from kos_edge.errors import Refused, Unavailable, Unknown
+from kos_edge.errors import KosError, Refused, Unavailable, Unknown
 from kos_edge.klp.body import Data
 from kos_edge.klp.pack import Message, encode_message
+from kos_edge.mesh.membership import Membership
 from kos_edge.node.administration import KEPT_S, MOST_OF_ONE, Administration
 from kos_edge.node.sections import AdmissionSection
 from kos_edge.node.station import Station
@@ -121,10 +122,55 @@ async def test_a_revoked_operator_is_not_served_any_more(tmp_path: Path) -> None
         assert "result" in await ask(second, hub, "revoke", 1, who="laptop")
         await world.until(lambda: session.closed is not None)
         assert not hub.linked(laptop)
-        own = second.node.peers.links[hub.kid].session
-        with pytest.raises(Unavailable):  # its own session ends with that
-            await own.request(Request(POST, ADMIN_PATH, asked("revoke", 2, who="second")))
-        assert hub.node.trust.revoked(second.membership)
+
+
+@in_virtual_time
+async def test_an_operator_that_revokes_itself_hears_that_it_was_done_and_nothing_after(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path, seed=12) as world:
+        hub = await served(world)
+        laptop = await operator(world, hub)
+        station = Station(laptop.node)
+        report = await station.revoke(who="laptop", reason="sold")
+        assert (report["name"], report["reason"]) == ("laptop", "sold")
+        assert hub.node.trust.revoked(laptop.membership)
+        await world.until(lambda: not hub.node.peers.parting, within=5)
+        assert not any(isinstance(each.peer, Membership) for each in hub.node.endpoint.sessions)
+        with pytest.raises((Unavailable, Refused)):
+            await Station(laptop.node).peers()
+
+
+@in_virtual_time
+async def test_an_operator_whose_revocation_of_itself_fails_stays_one(tmp_path: Path) -> None:
+    async with World(tmp_path, seed=13) as world:
+        hub = await served(world)
+        laptop = await operator(world, hub)
+        session = hub.node.peers.links[laptop.kid].session
+        answer = await ask(laptop, hub, "revoke", 1, who="laptop", reason=7)
+        assert answer["error"]["kind"] == "invalid"
+        await world.sleep("10s")
+        assert session.closed is None
+        assert (await ask(laptop, hub, "status", 2))["result"]["name"] == "hub"
+
+
+@in_virtual_time
+async def test_an_operator_orders_a_member_to_begin_again_through_the_hub_and_not_the_hub(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path, seed=14) as world:
+        hub = await served(world)
+        laptop = await operator(world, hub)
+        await world.member(hub, "shed")
+        station = Station(laptop.node)
+        with pytest.raises(Refused, match="no daemon runs on a station"):
+            await station.bootstrap(force=True)
+        with pytest.raises(KosError) as refused:
+            await station.bootstrap(who="shed", force=True)
+        assert "runs inside another program" in refused.value.message  # what the member says, through the hub
+        answer = await ask(laptop, hub, "bootstrap", 3, force=True)
+        assert answer["error"]["kind"] == "refused"
+        assert [entry["verb"] for entry in audit(hub)] == ["bootstrap", "bootstrap"]
 
 
 @in_virtual_time
