@@ -18,6 +18,7 @@ from kos_edge.klp import cbor, cose
 from kos_edge.klp.identity import KeyPair, kid_of, kid_text
 
 MANIFEST = "manifest.cose"
+_GZIP = 16 + zlib.MAX_WBITS
 FOLDER = "kos-edge-diag"
 AAD = b"kos-edge diagnosis"
 MAX_FILE = 1 << 20
@@ -25,6 +26,8 @@ MAX_FILE = 1 << 20
 
 MAX_FILES = 32
 MAX_BUNDLE = 8 << 20
+MAX_UNPACKED = MAX_FILES * (MAX_FILE + 4_096)
+"""Bytes of it when it is not compressed any more: whoever sends one must not fill the memory of whoever helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,11 @@ def verify(data: bytes) -> Verified:
 def _files(data: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r|gz") as archive:
+        unzip = zlib.decompressobj(_GZIP)
+        plain = unzip.decompress(data, MAX_UNPACKED)
+        if not unzip.eof or unzip.unused_data:
+            raise Invalid("it is damaged: it is cut off, or longer than any diagnosis")
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
             for member in archive:
                 name = member.name.removeprefix(f"{FOLDER}/")
                 if not member.isreg() or member.size > MAX_FILE or len(files) > MAX_FILES or name in files:

@@ -183,3 +183,12 @@ def test_the_store_is_only_read(state: Path) -> None:
     assert (state / "kos.db").read_bytes() == before
     with sqlite3.connect(state / "kos.db") as store:
         assert store.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+def test_a_diagnosis_that_unpacks_to_more_than_any_is_refused_before_it_fills_the_memory() -> None:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 30
+    bomb = gzip.compress(header.tobuf(tarfile.USTAR_FORMAT) + bytes(64 << 20))
+    assert len(bomb) < 100_000
+    with pytest.raises(Invalid, match="longer than any diagnosis"):
+        verify(bomb)
