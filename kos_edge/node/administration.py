@@ -178,7 +178,7 @@ class Administration:
         verb = protocol.VERBS[name]
         checked(verb, params)
         self._refuse_operators(name, params)
-        if name == "bootstrap" and params.get("who") is None:
+        if name == "bootstrap" and self._is_here(params.get("who")):
             raise Refused("a hub begins again by itself", hint="kos-edge bootstrap, there; or --node WHO")
         method: Callable[..., Json] = getattr(self._operations, name)
         if not verb.streams:
@@ -194,6 +194,13 @@ class Administration:
                     )
                 items.append(item)
         return {"items": items}
+
+    def _is_here(self, who: Json) -> bool:
+        """Whether this hub is meant."""
+        trust = self._node.trust
+        with contextlib.suppress(Invalid):
+            return who is None or trust.roster.who(str(who)) == trust.kid
+        return False
 
     def _refuse_operators(self, name: str, params: dict[str, Json]) -> None:
         """Raises Refused for what would make an operator."""

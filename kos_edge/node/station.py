@@ -157,9 +157,7 @@ class Station(NodeOperations):
         self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
     ) -> AgainReport:
         if who is None:
-            raise Refused(
-                "no daemon runs on a station", hint="for another node: kos-edge bootstrap --node WHO"
-            )
+            raise Refused("no daemon runs on a station", hint="for a member: kos-edge bootstrap --node WHO")
         answer = await self._ask("bootstrap", mode=mode, force=force, checks=checks, who=who)
         return cast(AgainReport, answer)
 
@@ -172,17 +170,6 @@ class Station(NodeOperations):
     async def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:
         for letter in await self._ask("queue_dead"):
             yield letter
-
-    async def bootstrap(
-        self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
-    ) -> AgainReport:
-        """Nothing that runs is here, and nobody but hubs is connected. Raises Refused."""
-        if who is None:
-            raise Refused("this is a station: nothing runs here that could begin again")
-        raise Refused(
-            "an order goes from a hub to a node that is connected there",
-            hint=f"at the hub: kos-edge bootstrap --node {who[:80]}",
-        )
 
     # -- asking
 
