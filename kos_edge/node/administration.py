@@ -47,6 +47,7 @@ from kos_edge.transport.coap import (
     Response,
 )
 from kos_edge.transport.session import Session
+from kos_edge.transport.surface import Limiter
 
 KEPT_S = 60.0
 """An answer is kept for so long after it was last asked for: a station tries for half of that."""
@@ -56,6 +57,9 @@ MOST = 32
 
 MOST_OF_ONE = 4
 """Of one operator."""
+
+RATE, BURST = 1.0, 60.0
+"""Requests of one operator: 60 at once, then one a second. The audit takes hours to fill then."""
 
 AT_THE_HUB = "what makes operators is done at the hub itself"
 
@@ -79,6 +83,7 @@ class Administration:
         self._operations = operations
         self._audit = Audit(node.state.path)
         self._asked: OrderedDict[Key, _Asked] = OrderedDict()
+        self._limiter = Limiter(RATE, BURST)
 
     async def answer(self, session: Session, peer: Membership, request: Request) -> Response:
         """A part of the answer. Never raises for what a peer sent."""
@@ -142,6 +147,8 @@ class Administration:
         found = self._asked.get(key)
         if found is not None or line is None:
             return found
+        if not self._limiter.allow(peer.kid.hex(), now, 1.0):
+            raise Unavailable("this operator asks for too much")
         own = [each for each in self._asked if each[0] == key[0]]
         over = own if len(own) >= MOST_OF_ONE else list(self._asked) if len(self._asked) >= MOST else []
         if over:

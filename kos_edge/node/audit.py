@@ -1,4 +1,4 @@
-"""What operators have had done here: a JSON line for each, the newest megabyte of them and the one before."""
+"""What operators have had done here: a JSON line for each, the newest ten megabytes of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from kos_edge.said import Said
 
 NAME = "audit.log"
 MAX_BYTES = 1_000_000
+FILES = 10
+"""Of so many bytes: whoever has stolen a station must not push out of them what it did first."""
 
 log = logging.getLogger(__name__)
 
 
 class Audit:
-    """`audit.log` in the state directory, and `audit.log.1` before it."""
+    """`audit.log` in the state directory, and `audit.log.1` to `audit.log.9` before it."""
 
     def __init__(self, state: Path) -> None:
         self._path = state / NAME
@@ -35,7 +37,7 @@ class Audit:
         )
         try:
             if self._path.exists() and self._path.stat().st_size + len(line) > MAX_BYTES:
-                self._path.replace(self._path.with_name(f"{NAME}.1"))
+                self._turn()
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "ab") as file:
                 file.write(line)
@@ -43,3 +45,10 @@ class Audit:
                 os.fsync(descriptor)
         except OSError as error:
             log.error("%s cannot be written: %s", self._path, error.strerror, extra=Said.NOT_KEPT.of())
+
+    def _turn(self) -> None:
+        """Each file becomes the one before; the oldest goes. Raises OSError."""
+        places = [self._path, *(self._path.with_name(f"{NAME}.{number}") for number in range(1, FILES))]
+        for older, newer in zip(reversed(places), reversed(places[:-1]), strict=False):
+            if newer.exists():
+                newer.replace(older)

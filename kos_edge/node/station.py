@@ -225,7 +225,12 @@ class Station(NodeOperations):
                     raise _forbidden(reached.peer, response)
                 case code if code != SERVICE_UNAVAILABLE:
                     raise Invalid(f"{reached.peer.name} does not understand this station")
+            sent = ask.at > 0  # what it had taken up it would have answered
             await asyncio.sleep(1.0)
+        if not sent:
+            raise Unavailable(
+                "the hub has more to do for this operator than it may", hint="in a minute, again"
+            )
         raise Unknown(
             "the hub has not answered: it may have been done or not", hint="kos-edge peers shows it"
         )

@@ -16,13 +16,22 @@ from kos_edge.klp.body import Data
 from kos_edge.klp.pack import Message, encode_message
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.administration import KEPT_S, MOST_OF_ONE, Administration
+from kos_edge.node.audit import Audit
 from kos_edge.node.sections import AdmissionSection
 from kos_edge.node.station import Station
 from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.machine import Machine
-from kos_edge.transport.coap import BAD_REQUEST, CHANGED, FORBIDDEN, NOT_FOUND, POST, Request
+from kos_edge.transport.coap import (
+    BAD_REQUEST,
+    CHANGED,
+    FORBIDDEN,
+    NOT_FOUND,
+    POST,
+    SERVICE_UNAVAILABLE,
+    Request,
+)
 from tests.node.world import World
 
 pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
@@ -258,6 +267,30 @@ async def test_an_answer_that_is_too_long_is_none_rather_than_a_part(
         monkeypatch.setattr("kos_edge.node.administration.MAX_ANSWER", 2_000)
         answer = await ask(laptop, hub, "queue_dead", 2)
         assert (answer["error"]["kind"], answer["error"]["hint"]) == ("unavailable", "ask at the hub itself")
+
+
+@in_virtual_time
+async def test_an_operator_in_a_loop_has_to_wait_and_pushes_nothing_out_of_the_audit(tmp_path: Path) -> None:
+    async with World(tmp_path, seed=13) as world:
+        hub = await served(world)
+        laptop = await operator(world, hub)
+        codes = [(await post(laptop, hub, asked("stop", number)))[0] for number in range(80)]
+        assert codes.count(CHANGED) in range(60, 70)
+        assert set(codes) == {CHANGED, SERVICE_UNAVAILABLE}
+        assert codes[0] == CHANGED
+        assert len(audit(hub)) == codes.count(CHANGED)
+        await world.sleep(5)
+        assert (await post(laptop, hub, asked("peers", 99)))[0] == CHANGED
+
+
+def test_an_audit_keeps_the_newest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kos_edge.node.audit.MAX_BYTES", 100)
+    book = Audit(tmp_path)
+    for number in range(40):
+        book.write({"name": "laptop", "verb": "invite", "params": {}, "outcome": "done", "n": number})
+    found = sorted(tmp_path.iterdir(), key=lambda path: int(path.suffix.strip(".log") or 0), reverse=True)
+    kept = [json.loads(line)["n"] for path in found for line in path.read_text().splitlines()]
+    assert (len(found), kept) == (10, list(range(40 - len(kept), 40)))
 
 
 @in_virtual_time
