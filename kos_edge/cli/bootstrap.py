@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import click
 
-from kos_edge.cli.face import Face, common, pass_face
+from kos_edge.cli.face import Face, Progress, common, pass_face
 from kos_edge.cli.reach import ask
 from kos_edge.cli.show import age, clean, counted, span
 from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
@@ -17,6 +19,7 @@ from kos_edge.node.bootstrap_operations import kept_report, wish_for_next
 from kos_edge.node.statedir import StateDir
 
 _MODES = click.Choice(("default", "recovery", "minimal"))
+_SAID_EVERY_S = 0.5
 _COLOURS = {"done": "green", "failed": "red", "degraded": "red", "waiting": "yellow"}
 
 
@@ -27,7 +30,9 @@ _COLOURS = {"done": "green", "failed": "red", "degraded": "red", "waiting": "yel
     help="default: everything; recovery: no agents, the queue still drains; minimal: no network.",
 )
 @click.option("--force", is_flag=True, help="Although nothing asks for it, or a health check fails.")
-@click.option("--os-update", is_flag=True, help="Only if the health checks pass: files, vault, disk.")
+@click.option(
+    "--os-update", is_flag=True, help="Only if the health checks pass: files, vault, disk, database."
+)
 @click.option("--node", "who", metavar="WHO", help="At a hub: order this member to, who must be connected.")
 @common
 @click.pass_context
@@ -45,7 +50,9 @@ def bootstrap(
     try:
         report = ask(
             face,
-            lambda node: node.bootstrap(mode=wanted, force=force, checks=os_update, who=who),
+            lambda node: _waited(
+                face, node.bootstrap(mode=wanted, force=force, checks=os_update, who=who), checks=os_update
+            ),
             offline=False,
         )
     except Unavailable:
@@ -67,6 +74,20 @@ def status(face: Face) -> None:
     except NoDaemon:
         report = kept_report(face.state)
     face.answer(report, _text(report, time.time()))
+
+
+async def _waited(face: Face, asking: Coroutine[Any, Any, AgainReport], *, checks: bool) -> AgainReport:
+    """The answer; meanwhile it is said for how long the checks last."""
+    progress, since = Progress(face), time.monotonic()
+    task = asyncio.ensure_future(asking)
+    try:
+        while not (await asyncio.wait({task}, timeout=_SAID_EVERY_S))[0]:
+            if checks:
+                progress.say(f"checking files, vault, disk and database: {span(time.monotonic() - since)}")
+        return task.result()
+    finally:
+        task.cancel()
+        progress.done()
 
 
 def _is_down(face: Face) -> bool:

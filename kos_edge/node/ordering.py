@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kos_edge.bootstrap.order import NONCE_BYTES, Nonces, Order, may_order, read_order, sign_order
@@ -13,14 +16,19 @@ from kos_edge.klp import cbor
 from kos_edge.mesh.membership import Membership
 from kos_edge.node.inbound import BOOTSTRAP_PATH
 from kos_edge.said import Said
+from kos_edge.store.soundness import unsound
 from kos_edge.transport.coap import CHANGED, POST, Request
-from kos_edge.transport.session import Session
+from kos_edge.transport.session import REQUEST_TIMEOUT, Session
 
 if TYPE_CHECKING:
     from kos_edge.node.node import Node
 
 ANSWER_FIRST_S = 1.0
 """Between the answer and the end of this life, so that the answer gets out."""
+CHECK_S = 120.0
+"""For the check of the database: 2 GB at the 20 MB/s of a slow card are read in that."""
+CHECK_FROM_AFAR_S = 0.8 * REQUEST_TIMEOUT
+"""The same where the answer goes to another node, which waits for it no longer."""
 _MAX_ANSWER = 1_024
 _TRIES = 3
 
@@ -39,8 +47,8 @@ class Ordering:
 
     # -- here
 
-    async def again(self, order: Order, cause: str) -> str:
-        """Bootstrap again as ordered; what will happen. The answer goes out first.
+    async def again(self, order: Order, cause: str, *, within_s: float = CHECK_S) -> str:
+        """Bootstrap again as ordered; what will happen. The answer goes out first. Checks have so many seconds.
 
         Raises Unavailable where this is no daemon, Refused where nothing asks for it or a health check fails.
         """
@@ -57,9 +65,11 @@ class Ordering:
                 f"it is in {order.mode.value} mode, and nothing is amiss", hint="--force does it anyway"
             )
         if order.checks and not order.force:
-            troubles = await self.health()
+            troubles = await self.health(within_s)
             if troubles:
                 raise Refused(f"a health check fails: {troubles[0]}", hint="mend it, or --force")
+            if self._begun is not None:
+                raise Unavailable("another bootstrap is about to begin", hint="wait a moment")
         log.warning(
             "bootstrap again, in %s mode: %s", order.mode.value, cause, extra=Said.BOOTSTRAP_ORDERED.of()
         )
@@ -68,8 +78,8 @@ class Ordering:
         self._begun = loop.call_later(ANSWER_FIRST_S, startup.wish, wish)
         return f"{self._node.trust.name} begins again in {order.mode.value} mode"
 
-    async def health(self) -> list[str]:
-        """What speaks against a restart into a new system: files, vault, disk."""
+    async def health(self, within_s: float) -> list[str]:
+        """What speaks against a restart into a new system: files, vault, disk, and the database page by page."""
         node = self._node
         found = [] if node.startup.sequence is None else list(node.startup.sequence.troubles())
         mark = await node.startup.compare_now()
@@ -81,7 +91,27 @@ class Ordering:
             except KosError as error:
                 found.append(f"the vault: {error.message}")
         found += node.writer.store.troubles()
-        return found
+        return found or await self._database(within_s)
+
+    async def _database(self, within_s: float) -> list[str]:
+        """What is wrong with it. It is read whole, in a thread: what lasts too long is no answer, and said so."""
+        path = self._node.writer.store.database.path
+        if not isinstance(path, Path):
+            return []
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(1, "kos-edge: database")
+        try:
+            async with asyncio.timeout(within_s):
+                looking = asyncio.get_running_loop().run_in_executor(pool, unsound, path, stop.is_set)
+                found = await looking
+        except TimeoutError:
+            return [f"the database could not be checked within {within_s:g} s"]
+        except Unavailable as error:
+            return [error.message]
+        finally:
+            stop.set()
+            pool.shutdown(wait=False)
+        return [] if found is None else [f"the database is damaged: {found}"]
 
     # -- from afar
 
@@ -108,7 +138,8 @@ class Ordering:
             signed = read_order(
                 body, mesh=mesh, target=node.trust.kid, member=self._good, nonces=self._nonces, now=now
             )
-            said = await self.again(signed.order, f"order of {signed.giver.name}")
+            cause = f"order of {signed.giver.name}"
+            said = await self.again(signed.order, cause, within_s=CHECK_FROM_AFAR_S)
         except KosError as error:
             log.warning(
                 "an order to bootstrap, brought by %s, is not obeyed: %s",

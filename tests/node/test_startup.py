@@ -380,6 +380,20 @@ async def test_before_an_update_of_the_system_its_health_is_checked(tmp_path: Pa
 
 
 @in_virtual_time
+async def test_before_an_update_of_the_system_the_database_is_read_page_by_page(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        edge = await daemon(world)
+        await edge.start()
+        path = edge.state / "kos.db"
+        sound = path.read_bytes()
+        path.write_bytes(sound[:4096] + bytes(len(sound) - 4096))
+        with pytest.raises(Refused, match="a health check fails: the database is damaged"):
+            await edge.operations.bootstrap(checks=True)
+        path.write_bytes(sound)
+        assert "begins again" in (await edge.operations.bootstrap(checks=True))["said"]
+
+
+@in_virtual_time
 async def test_a_wish_for_the_next_start_is_kept_where_no_daemon_runs(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         edge = await daemon(world)
