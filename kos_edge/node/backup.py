@@ -152,8 +152,9 @@ def restore(
             _check(folder, str(about.get("kid")))
             _jump(folder / STORE_NAME, read_key(folder / KEY_NAME).kid, random)
             stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(wall()))
+            kept = _bring_configuration(path, folder)
             aside = _put_aside(path, stamp)
-            kept = _move_in(path, folder)
+            _move_in(path, folder)
         except OSError as error:
             raise Unavailable(
                 f"cannot restore into {path}: {error.strerror or error}", hint=owner_hint(path)
@@ -386,8 +387,9 @@ def _put_aside(path: Path, stamp: str) -> Path | None:
     ]
     if not found:
         return None
-    aside = path / f"replaced-{stamp}"
-    aside.mkdir(mode=0o700, exist_ok=True)
+    names = (f"replaced-{stamp}", *(f"replaced-{stamp}-{number}" for number in range(2, 100)))
+    aside = next(each for name in names if not (each := path / name).exists())
+    aside.mkdir(mode=0o700)
     found.sort(key=lambda each: not each.name.startswith(KEY_NAME))
     for each in found:
         each.rename(aside / each.name)
@@ -396,8 +398,8 @@ def _put_aside(path: Path, stamp: str) -> Path | None:
     return aside
 
 
-def _move_in(path: Path, folder: Path) -> tuple[str, ...]:
-    """The restored files take their places, the key last. Configuration that is there stays; its names come back."""
+def _bring_configuration(path: Path, folder: Path) -> tuple[str, ...]:
+    """Configuration that is there stays; its names come back. Raises Unavailable; nothing else has changed then."""
     kept = []
     place = config_place(path)
     configuration = folder / "config"
@@ -409,10 +411,14 @@ def _move_in(path: Path, folder: Path) -> tuple[str, ...]:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         write_durably(target, file.read_bytes(), mode=0o644)  # root's, and read by the daemon's user
+    return tuple(kept)
+
+
+def _move_in(path: Path, folder: Path) -> None:
+    """The restored files take their places, the key last."""
     for file in sorted(folder.iterdir(), key=lambda each: each.name == KEY_NAME):
         if file.is_file():
             if file.name == KEY_NAME:
                 sync_directory(path)
             file.rename(path / file.name)
     sync_directory(path)
-    return tuple(kept)

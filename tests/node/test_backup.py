@@ -251,6 +251,29 @@ def test_a_node_is_put_aside_only_when_asked_and_not_while_it_runs(
     assert (path / "config.toml").read_text() == "# mine\n"
 
 
+def test_where_the_configuration_cannot_be_written_the_node_that_is_there_stays(
+    made: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, etc = tmp_path / "state", tmp_path / "etc"
+    initialize(path, "edge", "other")
+    other = read_key(path / "node.key")
+    etc.write_text("no directory at all")
+    monkeypatch.setattr("kos_edge.node.backup.config_place", lambda state: etc)
+    with pytest.raises(Unavailable):
+        restore(path, io.BytesIO(made), PASSPHRASE, replace=True)
+    assert read_key(path / "node.key") == other
+
+
+def test_two_that_were_put_aside_at_the_same_time_of_day_are_both_kept(made: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    initialize(path, "edge", "other")
+    asides = {
+        restore(path, io.BytesIO(made), PASSPHRASE, replace=True, wall=lambda: 0.0).aside for _ in range(2)
+    }
+    assert len(asides) == 2
+    assert all(aside is not None and (Path(aside) / "node.key").exists() for aside in asides)
+
+
 def test_a_backup_of_a_newer_version_is_named_as_such(made: bytes, tmp_path: Path) -> None:
     about = dict(Opener(io.BytesIO(made[len(FIRST_LINE) :]).read).header.about) | {
         "schema": 99,
