@@ -111,7 +111,7 @@ def _settings(home: StateDir, manager: ServiceManager, files: Sequence[Path]) ->
 def _start(
     settings: Config,
     manager: ServiceManager,
-    files: Sequence[Path],
+    files: Sequence[Path],  # the configuration, then the agents'
     employ: Callable[[], list[Agent]],
     mode: Mode | None,
 ) -> Start:
@@ -124,6 +124,7 @@ def _start(
         counts=how == "always" or (how == "supervised" and manager.listens),
         kept=True,
         boot=boot_id(),
+        agents=tuple(files[1:]),
     )
 
 

@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 class Start:
     """What a daemon brings to its start; a node inside another program brings nothing.
 
-    `load` imports the agents' files (raises KosError), `settings` stands for the configuration and those files, `root`
-    is the installation to be compared with its manifest, `counts` says whether failed starts lead to safe mode, and
-    `kept` whether the chronicle is a file.
+    `load` imports the agents' files (raises KosError), which `agents` names; `settings` stands for configuration and
+    those files, `root` is the installation to be compared with its manifest, `counts` says whether failed starts lead
+    to safe mode, and `kept` whether the chronicle is a file.
     """
 
     load: Callable[[], Items[Agent]] = tuple
@@ -43,6 +43,12 @@ class Start:
     counts: bool = False
     kept: bool = False
     boot: str = ""
+    agents: tuple[Path, ...] = ()
+
+    def agents_outside(self) -> list[Path]:
+        """The agents' files that lie outside of the installation, so that its manifest says nothing of them."""
+        root = self.root
+        return [file for file in self.agents if root is None or not file.resolve().is_relative_to(root)]
 
 
 class ChronicleFile:

@@ -295,7 +295,9 @@ class Startup:
             return
         node.employ(self._start.load())
         names = [agent.name for agent in node.agents]
-        said(Outcome.DONE, f"loaded: {', '.join(names)}" if names else "none is configured")
+        outside = self._start.agents_outside()
+        signed = f"; of {', '.join(map(str, outside))} no signature is checked" if outside else ""
+        said(Outcome.DONE, f"loaded: {', '.join(names)}{signed}" if names else "none is configured")
 
     @property
     def _mode(self) -> Mode:

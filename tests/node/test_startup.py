@@ -367,6 +367,21 @@ async def test_a_person_begins_it_again_in_another_mode_and_only_where_something
 
 
 @in_virtual_time
+async def test_it_is_said_of_which_agents_files_no_signature_is_checked(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        edge = await daemon(world)
+        inside, outside = tmp_path / "release" / "greenhouse.py", tmp_path / "garden.py"
+        edge.brings = replace(
+            DAEMON, load=lambda: [Agent("climate")], root=tmp_path / "release", agents=(inside, outside)
+        )
+        await edge.start()
+        assert step(await edge.operations.bootstrap_status(), "agents") == (
+            "done",
+            f"loaded: climate; of {outside} no signature is checked",
+        )
+
+
+@in_virtual_time
 async def test_before_an_update_of_the_system_its_health_is_checked(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         edge = await daemon(world)
