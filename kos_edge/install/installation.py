@@ -293,7 +293,7 @@ def _same_node(status: Mapping[str, Any], wish: Wish, token: Token | None) -> No
     if token is not None and mesh is not None and mesh != token.mesh.hex():
         raise Refused(
             f"the token is for mesh {token.mesh.hex()[:8]}, and this node belongs to mesh {mesh[:8]}",
-            hint="to move it, with its queue: kos-edge leave, then install again",
+            hint="to move it: kos-edge leave, install again, and kos-edge queue retry --all for what waited",
         )
 
 

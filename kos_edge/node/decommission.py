@@ -86,6 +86,7 @@ def _identity(home: StateDir, *, discard: bool, end_mesh: bool) -> Membership | 
         with contextlib.closing(Store(home.path / STORE_NAME)) as store:
             store.own(key.kid, *former_in(store.database.get(FORMER_KEY)))
             owed = store.outbox.usage.messages + len(store.latest)
+            letters = store.records.dead_count()
             mesh, cwt = store.database.get("mesh"), store.database.get("membership")
             if mesh is not None and cwt is not None:
                 member = verify_membership(cwt, mesh)
@@ -110,6 +111,11 @@ def _identity(home: StateDir, *, discard: bool, end_mesh: bool) -> Membership | 
         raise Refused(
             f"{owed:,} messages wait that nobody else has",
             hint="kos-edge run until the queue is empty; or carry them: kos-edge queue export; or --discard",
+        )
+    if letters and not discard:
+        raise Refused(
+            f"there are {letters:,} dead letters, which nobody else has",
+            hint="kos-edge queue dead shows them, queue retry --all sends them; or --discard",
         )
     return member
 

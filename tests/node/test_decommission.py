@@ -168,6 +168,23 @@ def test_while_a_daemon_or_a_command_works_on_it_nothing_is_touched(home: Path) 
 
 @pytest.mark.may_block("the stores work in the loop, so that every run is the same")
 @in_virtual_time
+async def test_what_was_set_aside_when_a_mesh_was_left_is_not_thrown_away_unasked_either(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        hub = await world.hub()
+        edge = await world.member(hub, "edge")
+        world.isolate(edge)
+        await edge.publish("air.temperature", 1, 2, 3)
+        await edge.operations.leave()
+        await edge.stop()
+        with pytest.raises(Refused, match="3 dead letters, which nobody else has"):
+            decommission(edge.state)
+        assert decommission(edge.state, discard=True)["after"] == []
+
+
+@pytest.mark.may_block("the stores work in the loop, so that every run is the same")
+@in_virtual_time
 async def test_what_nobody_else_has_is_not_thrown_away_unasked(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         hub = await world.hub()
