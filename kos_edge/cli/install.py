@@ -12,6 +12,7 @@ from kos_edge.cli.face import Face, common, pass_face
 from kos_edge.cli.manual import completions, pages
 from kos_edge.cli.show import span
 from kos_edge.clock import SystemClock
+from kos_edge.errors import Refused
 from kos_edge.install.installation import Installation, Step, Wish
 from kos_edge.install.layout import Layout
 from kos_edge.install.machine import look
@@ -38,6 +39,7 @@ def install(face: Face, role: str | None, name: str | None, token: str | None) -
     """
     os.umask(0o022)
     clock, layout = SystemClock(), Layout()
+    refuse_another_state(face, layout)
     began = clock.monotonic()
 
     def hear(step: Step) -> None:
@@ -61,6 +63,15 @@ def install(face: Face, role: str | None, name: str | None, token: str | None) -
     face.answer(report, _text(installation, seconds))
 
 
+def refuse_another_state(face: Face, layout: Layout) -> None:
+    """Raises Refused for another state than the service's, rather than not to mind it."""
+    if face.chosen_state is not None and face.state != layout.state:
+        raise Refused(
+            f"the service has its state in {layout.state}, not in {face.state}",
+            hint=f"leave --state away; for more daemons on one machine: {layout.units}/kos-edge@.service",
+        )
+
+
 def _text(installation: Installation, seconds: float) -> str:
     if not installation.changed:
         return "everything is there already; nothing was changed"
@@ -79,6 +90,7 @@ def _text(installation: Installation, seconds: float) -> str:
 @pass_face
 def uninstall(face: Face, purge: bool) -> None:
     """Stop the daemon and remove the program. Keys, queue and configuration stay, unless they are purged."""
+    refuse_another_state(face, Layout())
     files = surroundings(completions(), pages(__version__, _DATE))
     gone = Removal(Layout(), look(), ThisSystem(), files).run(purge=purge)
     text = "\n".join(f"removed: {each}" for each in gone) or "there was nothing to remove"

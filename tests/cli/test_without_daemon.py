@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 import kos_edge.node.operations  # noqa: F401  imported here, so that no test counts its import as a hold-up
+from kos_edge.cli.face import Face
+from kos_edge.cli.install import refuse_another_state
+from kos_edge.errors import Refused
+from kos_edge.install.layout import Layout
 from kos_edge.node.statedir import LOCK_NAME, PATIENCE_S, StateLock
 from tests.cli.conftest import CommandLine, Done
 
@@ -120,3 +124,10 @@ def test_a_half_written_key_is_told_by_every_way_in(hub: CommandLine, home: Path
 
 def test_a_state_that_cannot_be_made_is_73(hub: CommandLine) -> None:
     refused(CommandLine(Path("/proc/kos"))("init", "--role", "edge"), 73, "/proc/kos")
+
+
+def test_another_state_than_the_services_is_not_ignored_by_an_installation(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="the service has its state in /var/lib/kos-edge"):
+        refuse_another_state(Face(tmp_path), Layout())
+    for fine in (Face(), Face(Layout().state)):
+        refuse_another_state(fine, Layout())
