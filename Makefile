@@ -1,4 +1,5 @@
 #   make demo            see it work: a hub and two edge nodes, links cut, processes killed, and the ledger
+#   make demo-system     the same with whole machines: package, power cut, upgrade, rollback (as root: containers)
 #   make test            the tests that can run on this machine as it is     (ALL=1: install what is missing, run all)
 #   make check           what tools can say about the code: style, types, imports, wire formats, tree
 #   make faults          try to break what is promised, for up to an hour     (ONLY=R01,R06: these rows)
@@ -13,7 +14,7 @@ SECONDS ?= 60
 SETUP := pyproject.toml tools/setup.sh tools/apt.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check deb faults fuzz bench clean
+.PHONY: help setup demo demo-system test check deb faults fuzz bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -22,6 +23,9 @@ setup: .venv/ready-dev
 
 demo: .venv/ready-run
 	@.venv/bin/kos-edge demo $(ARGS)
+
+demo-system: .venv/ready-dev
+	@.venv/bin/python -m tests.system
 
 test: .venv/ready-dev
 	@.venv/bin/python -m tests.lanes $(if $(ALL),--all) $(LANES)

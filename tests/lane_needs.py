@@ -88,6 +88,12 @@ STRACE = Need("strace", _has("strace"), _apt("strace"))
 BROKERS = Need("mosquitto, nats-server and their clients", programs.present, _install_brokers)
 PROMETHEUS = Need("prometheus", _has("prometheus", "promtool"), _apt("prometheus"))
 SYSTEMD = Need("systemd-analyze", _has("systemd-analyze"), _apt("systemd"))
+CONTAINERS = Need(
+    "systemd-nspawn and debootstrap",
+    _has("systemd-nspawn", "debootstrap", "mkfs.ext4"),
+    _apt("systemd-container", "debootstrap", "e2fsprogs"),
+)
+EMULATORS = Need("qemu-user", _has("qemu-arm-static", "qemu-aarch64-static"), _apt("qemu-user-static"))
 OTHER_CBOR2 = Need(
     "the other major version of cbor2",
     lambda: (_other_cbor2()[1] / "cbor2").is_dir(),

@@ -17,7 +17,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lane_needs import BROKERS, IPROUTE, NAMESPACES, OTHER_CBOR2, PROMETHEUS, STRACE, SYSTEMD, Need
+from tests.lane_needs import (
+    BROKERS,
+    CONTAINERS,
+    EMULATORS,
+    IPROUTE,
+    NAMESPACES,
+    OTHER_CBOR2,
+    PROMETHEUS,
+    STRACE,
+    SYSTEMD,
+    Need,
+)
 from tests.lane_table import Outcome, read_report, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +79,9 @@ LANES = (
     Lane("brokers", marker="brokers", needs=(STRACE, NAMESPACES, BROKERS), workers=2),
     Lane("watching", marker="watching", needs=(PROMETHEUS,), workers=2),
     Lane("systemd", marker="systemd", needs=(SYSTEMD,)),
+    Lane("system", marker="system", needs=(IPROUTE, NAMESPACES, CONTAINERS)),
+    Lane("trixie", marker="trixie", needs=(IPROUTE, NAMESPACES, CONTAINERS)),
+    Lane("foreign", marker="foreign", needs=(NAMESPACES, CONTAINERS, EMULATORS)),
 )
 
 

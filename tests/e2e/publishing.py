@@ -6,23 +6,31 @@ import contextlib
 import subprocess
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from tests.e2e.boxes import PATIENCE_S, ROOT, Box, until
+from tests.e2e.boxes import PATIENCE_S, ROOT, until
+
+
+class Place(Protocol):
+    """A computer on which `kos-edge` commands run."""
+
+    def line(self, *words: str) -> list[str]:
+        """The command line of one."""
+        ...
 
 
 class Publishing:
     """`kos-edge publish` fed from standard input by somebody who writes all the time. `ids`: what it acknowledged.
 
-    `with Publishing(box, "air.temperature") as load:`; it goes on until the daemon or the `with` ends.
+    `with Publishing(place, "air.temperature") as load:`; it goes on until the daemon or the `with` ends.
     """
 
-    def __init__(self, box: Box, topic: str, *, every_s: float = 0.002) -> None:
+    def __init__(self, place: Place, topic: str, *, every_s: float = 0.002) -> None:
         self.ids: list[str] = []
         self._every_s = every_s
         self._over = threading.Event()
         self._process = subprocess.Popen(
-            box.line("publish", topic),
+            place.line("publish", topic),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -51,6 +59,11 @@ class Publishing:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self.code = self._process.wait()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended by itself: what it wrote was refused."""
+        return self._process.poll() is not None
 
     def wait_for(self, count: int) -> None:
         """Until so many more were acknowledged."""

@@ -50,7 +50,7 @@ def sweep(run: Sweep) -> None:
         folder = run.folder / "case"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(whole, folder)
-        _spoil(folder / name, how, lots)
+        spoil(folder / name, how, lots)
         run.case()
         told = f"seed {run.seed} case {number}: {name} {how}"
         try:
@@ -67,7 +67,7 @@ def sweep(run: Sweep) -> None:
             run.wrong(f"{told}: it says nothing of it")
 
 
-def _spoil(file: Path, how: str, lots: random.Random) -> None:
+def spoil(file: Path, how: str, lots: random.Random) -> None:
     data = file.read_bytes()
     match how:
         case "cut":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from tests.faults.rows import US, Tally
+from tests.faults.rows import OURS, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Result:
         """Whether our word holds. What other systems lose is measured, and is no failure of ours."""
         if self.broken:
             return False
-        return self.tally.clean if self.of == US else self.tally.cases > 0
+        return self.tally.clean if self.of in OURS else self.tally.cases > 0
 
 
 def table(results: Sequence[Result]) -> str:
@@ -35,7 +35,7 @@ def table(results: Sequence[Result]) -> str:
         tally = result.tally
         counts = (tally.cases, tally.lost, tally.twice, tally.wrong)
         verdict = (result.broken and "BROKEN") or (
-            "" if result.of != US else "holds" if result.holds else "FAILED"
+            "" if result.of not in OURS else "holds" if result.holds else "FAILED"
         )
         shown = [f"{count:,}" for count in counts]
         lines.append(

@@ -22,6 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 US = "kos-edge"
+BOOTED = "booted"
+"""The same for the package on whole machines that systemd booted: `tests.system`."""
+OURS = (US, BOOTED)
 NOTES = 20
 """Failures of which the text is kept; the counts go on."""
 

@@ -97,22 +97,26 @@ class Namespaces:
                 _ip("-n", space, "link", "set", device, "up")
 
     def _add(self, name: str) -> str:
-        space = f"{self._tag}-{name}"
+        space = self.space(name)
         _ip("netns", "add", space)
         self._made.append(space)
         return space
 
+    def space(self, node: str) -> str:
+        """The name of the network namespace of `node`."""
+        return f"{self._tag}-{node}"
+
     def prefix(self, node: str) -> list[str]:
-        return ["ip", "netns", "exec", f"{self._tag}-{node}"]
+        return ["ip", "netns", "exec", self.space(node)]
 
     def options(self, node: str) -> list[str]:
         return []
 
-    def cut(self) -> None:
-        _ip("-n", f"{self._tag}-sw", "link", "set", "p-hub", "down")
+    def cut(self, node: str = "hub") -> None:
+        _ip("-n", f"{self._tag}-sw", "link", "set", f"p-{node}", "down")
 
-    def heal(self) -> None:
-        _ip("-n", f"{self._tag}-sw", "link", "set", "p-hub", "up")
+    def heal(self, node: str = "hub") -> None:
+        _ip("-n", f"{self._tag}-sw", "link", "set", f"p-{node}", "up")
 
     def wire_bytes(self) -> int | None:
         shown = subprocess.run(
