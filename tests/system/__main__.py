@@ -45,9 +45,12 @@ def main() -> int:
             return 69
     if os.geteuid() != 0:
         return subprocess.run(["sudo", "-n", sys.executable, "-m", "tests.system"], check=False).returncode
-    say("building the package, a later version of it, and a later one that somebody broke")
-    made, later = packages.package(), packages.later()
+    say("building the package")
+    made = packages.package()
+    say("building the same as a later version")
+    later = packages.later()
     with tempfile.TemporaryDirectory(prefix="kos-edge-system-") as folder:
+        say("building a later version that somebody broke: it starts, and ends after two seconds")
         bad = packages.broken(Path(folder))
         say(f"{made.name}: {made.stat().st_size / 1e6:.1f} MB")
         say("the Debian that both machines start from (a minute, the first time)")
@@ -110,7 +113,11 @@ def _play(machines: Plant, made: Path, later: Path, bad: Path) -> int:
     healthy = True
     for machine in machines.machines.values():
         found = machine.run("kos-edge", "doctor")
-        say(f"{machine.name}: kos-edge doctor: {found.out.strip().splitlines()[-1]}")
+        lines = found.out.strip().splitlines()
+        say(f"{machine.name}: kos-edge doctor: {lines[-1]}")
+        for line in lines if found.code else []:
+            if line.startswith("bad"):
+                say(f"    {line}")
         healthy = healthy and found.code == 0
     edge.must("apt-get", "purge", "--yes", "kos-edge", within=INSTALL_WITHIN_S)
     say("edge: purged")
@@ -120,13 +127,14 @@ def _play(machines: Plant, made: Path, later: Path, bad: Path) -> int:
 
 
 def _install(machine: Machine, package: Path, *words: str) -> None:
+    shown = " ".join("TOKEN" if word.startswith("kos1-") else word for word in words)
     began = time.monotonic()
     unpack(machine, package)
     unpacked = time.monotonic()
     machine.must("kos-edge", "install", *words, within=INSTALL_WITHIN_S)
     say(
         f"{machine.name}: package in {unpacked - began:.0f} s,"
-        f" kos-edge install {' '.join(words)[:40]} in {time.monotonic() - unpacked:.0f} s"
+        f" kos-edge install {shown} in {time.monotonic() - unpacked:.0f} s"
     )
 
 
