@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from kos_edge import __version__
+from kos_edge.errors import KosError
 from kos_edge.install.environment import canonical, closure
 from kos_edge.install.layout import NAME
 from kos_edge.klp.identity import KeyPair
@@ -47,7 +48,7 @@ def main() -> int:
         began = time.monotonic()
         try:
             made = build(options.version, ALL[name], options.folder.resolve(), _epoch(), key)
-        except NotBuilt as error:
+        except (NotBuilt, KosError) as error:
             print(f"make deb: {error}", file=sys.stderr)
             return 1
         size = made.stat().st_size / 1e6

@@ -36,8 +36,7 @@ def control(version: str, architecture: Architecture, kibibytes: int) -> str:
     )
 
 
-POSTINST = """\
-#!/bin/sh
+POSTINST = r"""#!/bin/sh
 # The new release comes beside the old one, on trial: where it does not become healthy, the old one runs again,
 # and this fails.
 set -e
@@ -57,13 +56,22 @@ if command -v systemd-tmpfiles >/dev/null && systemd-tmpfiles --create kos-edge.
     install -d -m 750 -o kos-edge -g kos-edge /var/lib/kos-edge
 fi
 
-# Whose manifests count: the key that sealed this package. An administrator's config.toml has the last word.
-cat >/etc/kos-edge/config.d/00-package.toml.new <<'END'
+# Whose manifests count: the key that sealed this package, and those of the releases that may run again in its place. An
+# administrator's config.toml has the last word.
+anchors=/etc/kos-edge/config.d/00-package.toml
+key='"RELEASE_KEY"'
+if [ -f "$anchors" ]; then
+    named=$(sed -n 's/^trust-anchors = \[\(.*\)\]$/\1/p' "$anchors" | tr -d ' ' | tr ',' '\n')
+    before=$(printf '%s\n' "$named" | grep -vxF "$key" | head -n 2)
+else
+    before=
+fi
+cat >"$anchors.new" <<END
 # Written by the package kos-edge at every upgrade. What you want otherwise, say in a file that comes after this one.
 [security]
-trust-anchors = ["RELEASE_KEY"]
+trust-anchors = [$key$(for one in $before; do printf ', %s' "$one"; done)]
 END
-mv /etc/kos-edge/config.d/00-package.toml.new /etc/kos-edge/config.d/00-package.toml
+mv "$anchors.new" "$anchors"
 
 if [ -d /run/systemd/system ]; then systemctl --system daemon-reload || true; fi
 if command -v deb-systemd-helper >/dev/null; then
