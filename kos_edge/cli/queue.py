@@ -101,7 +101,7 @@ def retry(face: Face, id: str | None, everything: bool, topic: str | None) -> No
     if part["failure"] is not None:
         error = error_from(part["failure"])
         raise type(error)(
-            f"the others stay dead letters: {error.message}", hint="kos-edge queue; then the same again"
+            f"the others stay dead letters: {error.message}", hint=error.hint or "later: the same again"
         )
 
 

@@ -37,7 +37,7 @@ PAGE = 256
 """Letters that are handed in at once: one commit, and a word of progress."""
 
 _REASONS = {
-    int(Reason.DROPPED): "dropped by a limit",
+    int(Reason.DROPPED): "its mesh was left before it was delivered",
     int(Reason.EXPIRED): "its ttl ran out",
     int(Reason.REFUSED): "the receiver's policy does not allow it",
     int(Reason.DAMAGED): "damaged",

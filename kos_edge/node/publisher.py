@@ -54,8 +54,7 @@ class Terms:
     linger_s: float
     ttl_s: int | None
     limit: Limit | None = None
-    latest: bool = False
-    """Only the newest value matters: it is numbered when it is sent."""
+    latest: bool = False  # only the newest value matters: it is numbered when it is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,17 @@ class _Waiting:
     future: asyncio.Future[Accepted]
     latest: bool = False
     again: Again | None = None
+    wall_ms: int | None = None  # what a letter's offset counts from: two clocks are not read in the same ms
 
     @property
     def dated(self) -> bool:
         """Whether it is known when they were said."""
         return self.again is None or self.again.dated
+
+    def since(self, base_ms: int, wall_ms: int | None) -> int:
+        """How much later than this moment they were handed in."""
+        exact = None if self.wall_ms is None or wall_ms is None else self.wall_ms - wall_ms
+        return self.uptime_ms - base_ms if exact is None else exact
 
 
 class Publisher:
@@ -119,9 +124,7 @@ class Publisher:
         self._buried = buried
         self._linger: Linger[Lane, _Waiting] = Linger(MESSAGE_ROOM)
         self._wake = asyncio.Event()
-        self._gathered: dict[
-            str, Amount
-        ] = {}  # between enqueue and commit: all, by priority, by limited topic
+        self._gathered: dict[str, Amount] = {}  # not committed yet: all, by priority, by limited topic
         self._number_from = 0.0
         self.tracer: Tracer | None = None
         self.accepted = 0
@@ -225,7 +228,7 @@ class Publisher:
         self._count(topic, amount)
         self._linger.add(
             (goal, terms.cls),
-            _Waiting(messages, now_ms, amount, future, latest, again),
+            _Waiting(messages, now_ms, amount, future, latest, again, None if again is None else wall),
             amount.bytes,
             terms.linger_s if linger_s is None else linger_s,
             self._clock.monotonic(),
@@ -493,5 +496,5 @@ def _based(waiting: list[_Waiting], stamp: Stamp) -> tuple[list[Prepared], Stamp
     since_ms = stamp.uptime_ms - base_ms
     wall_ms = None if stamp.wall_ms is None else stamp.wall_ms - since_ms
     steady_ms = None if stamp.steady_ms is None else stamp.steady_ms - since_ms
-    messages = [message.later(item.uptime_ms - base_ms) for item in waiting for message in item.messages]
+    messages = [message.later(item.since(base_ms, wall_ms)) for item in waiting for message in item.messages]
     return messages, replace(stamp, uptime_ms=base_ms, wall_ms=wall_ms, steady_ms=steady_ms)

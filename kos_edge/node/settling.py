@@ -142,8 +142,8 @@ class Settling:
             set_aside += buried
         if set_aside:
             log.warning(
-                "the mesh was left: %s that it did not have yet %s kept as dead letters",
-                *(("1 message", "is") if set_aside == 1 else (f"{set_aside:,} messages", "are")),
+                "the mesh was left: %s that it did not have yet, now dead letters",
+                "1 message" if set_aside == 1 else f"{set_aside:,} messages",
                 extra=Said.SET_ASIDE.of(count=set_aside),
             )
         return set_aside

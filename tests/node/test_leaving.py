@@ -10,10 +10,16 @@ import pytest
 
 from kos_edge.agents.port import Delivery
 from kos_edge.control.letter_reports import DeadLetter
+from kos_edge.delivery.limits import Amount
 from kos_edge.errors import Refused, Unavailable
+from kos_edge.klp.body import Data
+from kos_edge.klp.pack import prepare_all
+from kos_edge.node.accepted import Again
 from kos_edge.node.config import TopicRule
+from kos_edge.node.publisher import _based, _Waiting
 from kos_edge.node.sections import QueueSection
 from kos_edge.said import Said
+from kos_edge.store.outbox import Stamp
 from kos_edge.testing import in_virtual_time
 from kos_edge.testing.loop import EPOCH
 from tests.node.world import Machine, World
@@ -100,9 +106,7 @@ async def test_what_was_set_aside_comes_to_the_next_mesh_in_its_order_with_its_t
             report = await edge.operations.leave()
         assert report["set_aside"] == 300
         (line,) = [r for r in caplog.records if getattr(r, "kos_event", None) is Said.SET_ASIDE]
-        assert line.getMessage().startswith(
-            "the mesh was left: 300 messages that it did not have yet are kept"
-        )
+        assert line.getMessage().startswith("the mesh was left: 300 messages that it did not have yet")
         await asyncio.sleep(3600)
         assert [(letter["body"], letter["at"]) for letter in await letters(edge)] == said
         assert all(letter["died_at"] > (letter["at"] or "") for letter in await letters(edge))  # type: ignore[operator]
@@ -114,6 +118,14 @@ async def test_what_was_set_aside_comes_to_the_next_mesh_in_its_order_with_its_t
         await world.drained(edge)
         assert await kept(new) == said
         assert await letters(edge) == []
+
+
+def test_the_time_of_a_letter_is_the_same_to_the_millisecond_however_two_clocks_are_rounded() -> None:
+    (letter,) = prepare_all("air.temperature", [Data(1)], [-7_000])
+    waiting = _Waiting([letter], 1_000, Amount(1, 10), None, again=Again("x", dated=True), wall_ms=50_000)  # type: ignore[arg-type]
+    (message,), base = _based([waiting], Stamp(1_003, 50_002, 1))
+    assert base.wall_ms is not None
+    assert base.wall_ms + message.offset_ms == 43_000
 
 
 @in_virtual_time
