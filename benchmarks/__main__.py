@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 from benchmarks.brokers import programs
@@ -18,15 +19,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", help=f"rows, by commas: {', '.join(row.name for row in ROWS)}")
+    parser.add_argument(
+        "--only", default="", help=f"rows, by commas, or 'idle*': {', '.join(row.name for row in ROWS)}"
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each subject is measured")
     parser.add_argument("--short", action="store_true", help="a look of seconds at each; one round")
     options = parser.parse_args()
-    only = {name for name in options.only.split(",") if name}
-    unknown = only - {row.name for row in ROWS}
+    only = [name for name in options.only.split(",") if name]
+    unknown = [name for name in only if not any(fnmatch(row.name, name) for row in ROWS)]
     if unknown:
-        parser.error(f"no row is called {', '.join(sorted(unknown))}")
-    rows = [row for row in ROWS if not only or row.name in only]
+        parser.error(f"no row is called {', '.join(unknown)}")
+    rows = [row for row in ROWS if not only or any(fnmatch(row.name, name) for name in only)]
     _say(" ".join(f"{key}={value}" for key, value in (machine() | versions()).items()))
     if any(row.beside and row.beside.subject.startswith("brokers.") for row in rows):
         with contextlib.suppress(programs.Missing):  # their rows say so

@@ -21,5 +21,14 @@ def resident_mb(pid: int) -> float:
 
 def written(pid: int) -> int:
     """Bytes that it has handed to write calls so far: files, for asyncio's sockets are sent to by other calls."""
+    return _io(pid, "wchar")
+
+
+def stored(pid: int) -> int:
+    """Bytes that the kernel counts for its disks so far: whole pages."""
+    return _io(pid, "write_bytes")
+
+
+def _io(pid: int, name: str) -> int:
     fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return int(fields["wchar"])
+    return int(fields[name])

@@ -27,7 +27,10 @@ from kos_edge.store.records import Dead
 from kos_edge.store.store import Store
 from kos_edge.store.writer import Writer
 
-EVERY_S = 0.5  # how often what was settled is written, unless another commit takes it along
+EVERY_S = 0.5  # how often what was settled is written
+RIDE_S = 1.5
+"""How long it waits for a commit that takes it along: at a message a second there is one, and each is written with one
+sync where it were two."""
 
 GIVE_UP_BYTES = 256 * 1024  # of a stream in one transaction, so that nobody waits for long
 BURIED = 1_024  # refusals remembered, so that one said twice is one dead letter
@@ -91,18 +94,24 @@ class Settling:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self.flush()
+                await self.flush(ride_s=RIDE_S)
                 await asyncio.sleep(EVERY_S)
         finally:
             await self.flush()
 
-    async def flush(self) -> None:
-        """Write now. What the store does not take is kept for the next time: nobody would say it again."""
+    async def flush(self, *, ride_s: float | None = None) -> None:
+        """Write now, or with another commit within `ride_s`. What the store does not take is kept for the next time:
+        nobody would say it again."""
         settled, self._waiting = self._waiting, []
         if not settled:
             return
+        now_ms = self._uptime.ms()
+
+        def work(store: Store) -> tuple[list[Waiting], list[Buried]]:
+            return self._settle(store, settled)
+
         try:
-            done, dead = await self._writer.run(lambda store: self._settle(store, settled))
+            done, dead = await (self._writer.run(work) if ride_s is None else self._writer.ride(work, ride_s))
         except KosError as error:
             log.log(
                 logging.DEBUG if self._failed else logging.WARNING,
@@ -120,7 +129,6 @@ class Settling:
         self.refused += len(dead)
         self._buried.extend(position for position, *_ in dead)
         _say(dead)
-        now_ms = self._uptime.ms()
         for waiting in done:
             if waiting.gone is not None:
                 continue

@@ -40,7 +40,8 @@ class Writer:
     def __init__(self, path: Path | str, *, threaded: bool = True, rescue: Rescue | None = None) -> None:
         self._path = path
         self._threaded = threaded
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._riders: list[_Job] = []
         self._thread: threading.Thread | None = None
         self._aside = Aside("kos-check")
         self.store: Store = Store(path, rescue)
@@ -49,6 +50,22 @@ class Writer:
     async def run(self, work: Callable[[Store], Result]) -> Result:
         """Run `work` in a transaction; returns once it is synced. Raises what `work` raised, or Unavailable."""
         return await self._submit(work, writes=True)  # type: ignore[no-any-return]
+
+    async def ride(self, work: Callable[[Store], Result], within: float) -> Result:
+        """`run`, in the next transaction that somebody else wants, or in one of its own after `within` seconds.
+
+        For what nobody waits for: on a quiet node a sync costs more than what it writes.
+        """
+        if self._closed:
+            raise Unavailable("the store is closed")
+        loop = asyncio.get_running_loop()
+        job = _Job(work, True, loop.create_future(), loop)
+        self._riders.append(job)
+        timer = loop.call_later(within, self._depart)
+        try:
+            return await job.future  # type: ignore[no-any-return]
+        finally:
+            timer.cancel()
 
     async def read(self, work: Callable[[Store], Result]) -> Result:
         """Run `work`, which only reads, between transactions."""
@@ -65,20 +82,33 @@ class Writer:
             raise Unavailable("the store is closed")
         loop = asyncio.get_running_loop()
         job = _Job(work, writes, loop.create_future(), loop)
-        if not self._threaded:
-            self._finish(self._work([job]))
-        else:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="kos-store", daemon=True)
-                self._thread.start()
-            self._jobs.put(job)
+        self._put([*(self._boarded() if writes else ()), job])
         return await job.future
+
+    def _boarded(self) -> list[_Job]:
+        riders, self._riders = self._riders, []
+        return riders
+
+    def _depart(self) -> None:
+        """Those that ride have waited long enough."""
+        if riders := self._boarded():
+            self._put(riders)
+
+    def _put(self, jobs: list[_Job]) -> None:
+        if not self._threaded:
+            self._finish(self._work(jobs))
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="kos-store", daemon=True)
+            self._thread.start()
+        self._jobs.put(jobs)
 
     async def close(self) -> None:
         """Finish what was submitted, then close the file."""
         if self._closed:
             return
         self._closed = True
+        self._depart()
         self._aside.close()
         if self._thread is not None:
             self._jobs.put(None)
@@ -91,7 +121,7 @@ class Writer:
             group: list[_Job] = []
             item = self._jobs.get()
             while item is not None:
-                group.append(item)
+                group += item
                 if len(group) >= GROUP_LIMIT or self._jobs.empty():
                     break
                 item = self._jobs.get()

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kos_edge.discovery.sighting import Working
 from kos_edge.testing.loop import run_virtual
 from tests.node.world import World
+
+pytestmark = pytest.mark.may_block("the stores work in the loop, so that every run is the same")
 
 
 def test_an_edge_on_other_interfaces_meets_its_hub_anew_and_a_hub_does_not_storm_its_edges(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kos_edge.node.settling import RIDE_S
 from kos_edge.testing import in_virtual_time
 from kos_edge.transport.faults import Faults
 from tests.node.world import Machine, World
@@ -146,7 +147,7 @@ async def test_who_has_died_and_is_back_within_a_meeting_is_reached_again_at_onc
         await north.kill()
         await north.start()
         await south.publish("note.x", 1, audience=f"kid:{north.kid.hex()}")
-        await world.drained(south, within=3.0)
+        await world.drained(south, within=3.0 + RIDE_S)
 
 
 def test_two_members_that_find_each_other_know_each_other_by_name_from_then_on(tmp_path: Path) -> None:
