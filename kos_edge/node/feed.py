@@ -31,6 +31,10 @@ from kos_edge.store.records import Dead
 from kos_edge.store.writer import Writer
 
 CURSOR_EVERY_S = 1.0  # how often a moved cursor is written; a crash repeats that much, it loses nothing
+PASSED_EVERY_S = (
+    60.0  # the same for one that has only passed over what is not for it: on a quiet node each commit counts
+)
+PASSED_MOST = 1_024  # entries after which it is written all the same: retention waits for the slowest
 CACHED_ENTRIES = 512  # the newest packs, decoded once for all subscribers
 PAGE = 64  # entries read at once
 VOLATILE_ENTRIES = 1_024  # volatile packs kept for subscribers that are a little behind
@@ -253,6 +257,7 @@ class Subscriber:
         self._done = 0
         self._written = 0
         self._written_at = 0.0
+        self._handed = False  # something, since the cursor was written
         self._news = asyncio.Event()
         self._behind = True  # the journal may have more than was read
 
@@ -278,7 +283,8 @@ class Subscriber:
                 if page:
                     await self._read(page)
                 is_time = not page and not await self._rest()
-                is_time = is_time or self._clock.monotonic() - self._written_at >= CURSOR_EVERY_S
+                is_time = is_time or self._clock.monotonic() - self._written_at >= self._every_s
+                is_time = is_time or self._done - self._written >= PASSED_MOST
                 if is_time and self._done > self._written:
                     await self._write(self._done)
         finally:
@@ -291,13 +297,14 @@ class Subscriber:
             if self._wants(entry.pack):
                 for heard in self._feed.heard(entry):
                     if self._matches(heard.delivery.topic):
+                        self._handed = True
                         await self._hand_over(heard)
             self._done = max(self._done, entry.id)
 
     async def _rest(self) -> bool:
         """Wait for news; False when there was none by the time that the cursor has to be written."""
         try:
-            async with asyncio.timeout(CURSOR_EVERY_S if self._done > self._written else None):
+            async with asyncio.timeout(self._every_s if self._done > self._written else None):
                 await self._news.wait()
         except TimeoutError:
             return False
@@ -320,7 +327,7 @@ class Subscriber:
         )  # ids rise, so none is between them
         if not follows or any(self._wants(entry.pack) for entry in entries):
             return False
-        if self._done == self._written:
+        if self._done == self._written or last - self._written >= PASSED_MOST:
             self._news.set()
         self._done = last
         return True
@@ -353,6 +360,12 @@ class Subscriber:
             log.debug("the cursor of %s is not written: %s", name, error)
         else:
             self._written = cursor
+            self._handed = False
+
+    @property
+    def _every_s(self) -> float:
+        """How long the cursor on disk may lie behind: after a crash what comes after it is read again."""
+        return CURSOR_EVERY_S if self._handed else PASSED_EVERY_S
 
     async def _hand_over(self, heard: Heard) -> None:
         ident, entry = heard.delivery.id, heard.entry

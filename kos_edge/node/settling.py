@@ -31,6 +31,8 @@ EVERY_S = 0.5  # how often what was settled is written
 RIDE_S = 1.5
 """How long it waits for a commit that takes it along: at a message a second there is one, and each is written with one
 sync where it were two."""
+QUIET_MS = 700
+"""Between two receipts where it waits so; while much is under way they come faster, and are written at once."""
 
 GIVE_UP_BYTES = 256 * 1024  # of a stream in one transaction, so that nobody waits for long
 BURIED = 1_024  # refusals remembered, so that one said twice is one dead letter
@@ -63,6 +65,8 @@ class Settling:
         self._wake = asyncio.Event()
         self._left: dict[Stream, int] = {}
         self._failed = False
+        self._quiet = True
+        self._taken_ms = -QUIET_MS
         self._buried: deque[Position] = deque(maxlen=BURIED)
         self.latency = Latency()
         self.delivered = 0
@@ -84,6 +88,9 @@ class Settling:
 
     def take(self, settled: Iterable[Settled]) -> None:
         """Hand in what receipts say."""
+        now_ms = self._uptime.ms()
+        self._quiet = now_ms - self._taken_ms >= QUIET_MS
+        self._taken_ms = now_ms
         self._waiting.extend(settled)
         if self._waiting:
             self._wake.set()
@@ -94,7 +101,7 @@ class Settling:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self.flush(ride_s=RIDE_S)
+                await self.flush(ride_s=RIDE_S if self._quiet else None)
                 await asyncio.sleep(EVERY_S)
         finally:
             await self.flush()

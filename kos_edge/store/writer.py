@@ -103,6 +103,11 @@ class Writer:
             self._thread.start()
         self._jobs.put(jobs)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     async def close(self) -> None:
         """Finish what was submitted, then close the file."""
         if self._closed:

@@ -117,8 +117,11 @@ class Oracle:
     # -- looking
 
     def look(self, machine: Machine) -> None:
-        """Something was committed: read what is new, and judge it."""
-        if not machine.running:
+        """Something was committed: read what is new, and judge it.
+
+        What a node commits while it closes is looked at when it starts again.
+        """
+        if not machine.running or machine.node.writer.closed:
             return
         disk, store = self._disks[machine.name], machine.node.writer.store
         while page := store.packs.read(disk.seen, PAGE):

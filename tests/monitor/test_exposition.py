@@ -88,7 +88,7 @@ async def test_a_node_shows_what_it_does(tmp_path: Path) -> None:
         hub = await world.hub()
         edge = await world.member(hub, "edge")
         await edge.publish("air.temperature", *range(5))
-        await world.drained(edge)
+        await world.until(lambda: edge.node.settling.delivered == 5)
         seen = {machine.name: read(await shown(machine.node)) for machine in (hub, edge)}
         world.isolate(edge)
         await edge.publish("air.temperature", 5)

@@ -51,7 +51,7 @@ async def test_what_was_receipted_meanwhile_is_settled_afterwards(tmp_path: Path
             with pytest.raises(Unavailable):
                 await edge.publish("air.temperature", 2)
         await world.drained(edge, within=5)
-        assert edge.node.settling.delivered == 1
+        await world.until(lambda: edge.node.settling.delivered == 1)
 
 
 @in_virtual_time

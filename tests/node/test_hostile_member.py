@@ -152,7 +152,7 @@ async def test_a_member_that_fills_the_room_for_shipments_leaves_others_their_sh
         edge, enemy = await world.member(hub, "edge"), await world.member(hub, "enemy")
         hub.node.inbound._pending[enemy.kid] = MAX_PENDING
         await edge.publish("air.temperature", 1, 2)
-        await world.drained(edge, within=1.0)
+        await world.drained(edge, within=3.0)
         await enemy.publish("air.temperature", 3)
         await asyncio.sleep(5)
         assert enemy.node.writer.store.outbox.usage.messages == 1
