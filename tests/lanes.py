@@ -79,9 +79,7 @@ LANES = (
     Lane("brokers", marker="brokers", needs=(STRACE, NAMESPACES, BROKERS), workers=2),
     Lane("watching", marker="watching", needs=(PROMETHEUS,), workers=2),
     Lane("systemd", marker="systemd", needs=(SYSTEMD,)),
-    Lane("system", marker="system", needs=(IPROUTE, NAMESPACES, CONTAINERS), workers=2),
-    Lane("trixie", marker="trixie", needs=(IPROUTE, NAMESPACES, CONTAINERS)),
-    Lane("foreign", marker="foreign", needs=(NAMESPACES, CONTAINERS, EMULATORS)),
+    Lane("system", marker="system", needs=(IPROUTE, NAMESPACES, CONTAINERS, EMULATORS), workers=3),
 )
 
 

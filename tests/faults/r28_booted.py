@@ -16,7 +16,7 @@ GROWTH = 1.05
 
 @row("R28", "a flapping link; memory and descriptors", of=BOOTED, lane="system", minutes=122)
 def sweep(run: Sweep) -> None:
-    seconds = run.share(full=7_200, bounded=50)
+    seconds = run.share(full=7_200, bounded=30)
     with booted(run, run.folder, "soak") as machines:
         hub, edge = machines["hub"], machines["edge"]
         samples: dict[str, list[tuple[int, int]]] = {"hub": [], "edge": []}

@@ -10,7 +10,7 @@ from tests.e2e.publishing import Publishing
 from tests.system import image
 from tests.system.plant import connected, drained, exposure, ledger, make_edge, make_hub, plant
 
-pytestmark = pytest.mark.trixie
+pytestmark = pytest.mark.system
 
 
 def test_it_joins_loses_nothing_in_a_power_cut_and_is_all_green(package: Path, tmp_path: Path) -> None:

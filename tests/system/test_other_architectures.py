@@ -12,7 +12,7 @@ import pytest
 
 from tests.system import image, packages
 
-pytestmark = pytest.mark.foreign
+pytestmark = pytest.mark.system
 
 EMULATORS = {"arm64": "qemu-aarch64-static", "armhf": "qemu-arm-static"}
 PATIENCE_S = 120
