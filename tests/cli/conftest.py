@@ -20,6 +20,14 @@ from kos_edge.node.keyfile import write_key
 from tests.control.node import SmallNode
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A command syncs files in its own loop, in which nobody else waits; daemons have theirs in another thread."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.may_block("the loop of a command serves nobody else"))
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left: its exit code and what it wrote."""
