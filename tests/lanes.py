@@ -34,7 +34,7 @@ from tests.lane_table import Outcome, read_report, table
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = ("-u", "CI", "-u", "BUILD_NUMBER")
 """Where pytest believes in a build server it prints what differs in full: once 60,000 lines."""
-LIMIT = 900
+LIMIT = 1_200
 """Seconds after which a lane is ended: several times what the longest one takes on two cores."""
 
 
