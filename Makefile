@@ -34,7 +34,7 @@ check: .venv/ready-dev
 	@tools/check.sh
 
 deb: .venv/ready-run
-	@.venv/bin/python -m tools.deb $(ARCH) $(if $(VERSION),--version '$(VERSION)') $(if $(KEY),--key '$(KEY)')
+	@.venv/bin/python -m tools.deb $(ARCH) $(if $(VERSION),--version '$(VERSION)') $(if $(KEY),--key '$(KEY)') $(if $(QUICK),--quick)
 
 faults: .venv/ready-dev
 	@.venv/bin/python -m tests.faults --only '$(ONLY)' $(ARGS)

@@ -64,7 +64,7 @@ def _made(tree: Path, wanted: str, architecture: str) -> Path:
         kept = folder / "packages" / _fingerprint(tree) / name
         if not kept.exists():
             done = subprocess.run(
-                ["make", "--silent", "deb", f"VERSION={wanted}", f"ARCH={architecture}"],
+                ["make", "--silent", "deb", f"VERSION={wanted}", f"ARCH={architecture}", "QUICK=1"],
                 cwd=tree,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -17,7 +17,7 @@ from kos_edge.install.layout import NAME
 from kos_edge.klp.identity import KeyPair
 from kos_edge.node.keyfile import read_key, write_key
 from tools.deb.architecture import ALL, own
-from tools.deb.package import build
+from tools.deb.package import QUICK, SMALL, build
 from tools.deb.wheels import PINS, ROOT, NotBuilt
 
 _HEAD = """\
@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--version", default=__version__, help="instead of that of the sources")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "deb")
     parser.add_argument("--key", type=Path, help="what seals them; by default FOLDER/release.key, made once")
+    parser.add_argument("--quick", action="store_true", help="larger and sooner, for tests")
     parser.add_argument("--pin", action="store_true", help="write packaging/requirements.txt")
     options = parser.parse_args()
     if options.pin:
@@ -44,10 +45,11 @@ def main() -> int:
         parser.error(f"no such architecture: {', '.join(unknown)}" if unknown else "that is no version")
     options.folder.mkdir(parents=True, exist_ok=True)
     key = _release_key(options.key or options.folder / "release.key")
+    packing = QUICK if options.quick else SMALL
     for name in names:
         began = time.monotonic()
         try:
-            made = build(options.version, ALL[name], options.folder.resolve(), _epoch(), key)
+            made = build(options.version, ALL[name], options.folder.resolve(), _epoch(), key, packing=packing)
         except (NotBuilt, KosError) as error:
             print(f"make deb: {error}", file=sys.stderr)
             return 1
