@@ -39,11 +39,12 @@ def test_an_upgrade_keeps_a_live_queue_and_a_rollback_too(pair: Plant, later: Pa
     assert done.returncode == 0, done
     assert version(edge) == running(edge) == packages.LATER
     status = edge.ask("status")
-    assert (status["kid"], status["queue"]["messages"]) == (kid, len(ids))
+    assert status["kid"] == kid
+    assert status["queue"]["messages"] >= len(ids)  # and it may have registered its new version
     ids += edge.must("kos-edge", "publish", "air.temperature", "2").split()
     edge.must("kos-edge", "release", "rollback")
     assert version(edge) == running(edge) == packages.version()
-    assert edge.ask("status")["queue"]["messages"] == len(ids)
+    assert edge.ask("status")["queue"]["messages"] >= len(ids)
     all_arrive(pair, ids)
 
 
