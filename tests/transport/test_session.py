@@ -114,6 +114,7 @@ def test_a_large_request_goes_in_blocks_over_datagrams(wire: str) -> None:
     run_virtual(scenario())
 
 
+@pytest.mark.may_block("byte by byte, 64 KiB are 65,536 pieces in one turn of the loop")
 @pytest.mark.parametrize("chunk", [1, 7, 16_384])
 def test_over_a_stream_64_kib_are_one_message_however_it_is_chopped(chunk: int) -> None:
     async def scenario() -> None:
