@@ -13,26 +13,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from kos_edge.control.address import reachable_path
+from kos_edge.control.asking import Asking
 from kos_edge.control.bootstrap_reports import AgainReport, BootstrapReport
 from kos_edge.control.letter_reports import DeadLetter, RetriedPart, RetryReport
 from kos_edge.control.reports import (
     CarriedPart,
     CarriedReport,
     Delivered,
-    ForecastReport,
-    InvitationReport,
     JoinReport,
     Json,
     LeaveReport,
-    MemberReport,
-    PeerReport,
-    PendingReport,
     PublishReport,
-    QueueReport,
-    RejectReport,
-    RevokeReport,
     SecretValue,
-    StatusReport,
     StopReport,
     VaultExport,
     VaultImport,
@@ -43,7 +35,7 @@ from kos_edge.errors import Invalid, Misuse, Refused, Unavailable, Unknown
 from kos_edge.system import HAS_UNIX_SOCKETS
 
 
-class Client:
+class Client(Asking):
     """`kos_edge.control.protocol.Operations` of the daemon that listens at `path`.
 
     Beside what the verbs raise: Unavailable where no daemon answers (`NoDaemon`), Refused where this user may
@@ -58,52 +50,11 @@ class Client:
         async with self._connection():
             pass
 
-    async def status(self) -> StatusReport:
-        return cast(StatusReport, await self._ask("status"))
-
-    async def peers(self) -> list[PeerReport]:
-        return cast(list[PeerReport], await self._ask("peers"))
-
     async def join(self, *, token: str | None = None, mesh: str | None = None) -> JoinReport:
         return cast(JoinReport, await self._ask("join", token=token, mesh=mesh))
 
     async def leave(self) -> LeaveReport:
         return cast(LeaveReport, await self._ask("leave"))
-
-    async def invite(
-        self,
-        *,
-        uses: int = 1,
-        seconds: float | None = 3600.0,
-        replaces: str | None = None,
-        role: str | None = None,
-    ) -> InvitationReport:
-        place = {name: value for name, value in (("replaces", replaces), ("role", role)) if value is not None}
-        return cast(InvitationReport, await self._ask("invite", uses=uses, seconds=seconds, **place))
-
-    async def allow(self, *, public: str, role: str = "edge", name: str | None = None) -> MemberReport:
-        return cast(MemberReport, await self._ask("allow", public=public, role=role, name=name))
-
-    async def pending(self) -> list[PendingReport]:
-        return cast(list[PendingReport], await self._ask("pending"))
-
-    async def admit(self, *, who: str, role: str | None = None, name: str | None = None) -> MemberReport:
-        return cast(MemberReport, await self._ask("admit", who=who, role=role, name=name))
-
-    async def reject(self, *, who: str) -> RejectReport:
-        return cast(RejectReport, await self._ask("reject", who=who))
-
-    async def revoke(self, *, who: str, reason: str | None = None) -> RevokeReport:
-        return cast(RevokeReport, await self._ask("revoke", who=who, reason=reason))
-
-    async def rename(self, *, who: str, name: str) -> MemberReport:
-        return cast(MemberReport, await self._ask("rename", who=who, name=name))
-
-    async def queue(self) -> QueueReport:
-        return cast(QueueReport, await self._ask("queue"))
-
-    async def forecast(self) -> ForecastReport:
-        return cast(ForecastReport, await self._ask("forecast"))
 
     def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:
         return self._stream("queue_dead")

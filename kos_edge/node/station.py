@@ -14,20 +14,13 @@ from pathlib import Path
 from typing import cast
 
 from kos_edge.bootstrap.wire import ErrorMessage
+from kos_edge.control.asking import Asking
 from kos_edge.control.bootstrap_reports import AgainReport
 from kos_edge.control.letter_reports import DeadLetter
 from kos_edge.control.remote import ADMIN_PATH, ID_BYTES, MAX_ASK, Ask, decode_part, encode_ask
 from kos_edge.control.reports import (
-    ForecastReport,
-    InvitationReport,
     JoinReport,
     Json,
-    MemberReport,
-    PeerReport,
-    PendingReport,
-    QueueReport,
-    RejectReport,
-    RevokeReport,
     StatusReport,
 )
 from kos_edge.control.wire import decode, encode, error_from
@@ -69,7 +62,7 @@ CARRIERS = ("tcp", "udp")
 """A connection brings an answer in one part, and works where UDP does not."""
 
 
-class Station(NodeOperations):
+class Station(Asking, NodeOperations):
     """Operations over a hub that is elsewhere: looks and decisions are the hub's, `join` and `leave` this node's."""
 
     def __init__(self, node: Node) -> None:
@@ -118,40 +111,8 @@ class Station(NodeOperations):
     async def status(self) -> StatusReport:
         """The hub's; this node's own as long as it is no member."""
         if self._node.trust.membership is None:
-            return await super().status()
-        return cast(StatusReport, await self._ask("status"))
-
-    async def peers(self) -> list[PeerReport]:
-        return cast(list[PeerReport], await self._ask("peers"))
-
-    async def pending(self) -> list[PendingReport]:
-        return cast(list[PendingReport], await self._ask("pending"))
-
-    async def invite(
-        self,
-        *,
-        uses: int = 1,
-        seconds: float | None = 3600.0,
-        replaces: str | None = None,
-        role: str | None = None,
-    ) -> InvitationReport:
-        place = {name: value for name, value in (("replaces", replaces), ("role", role)) if value is not None}
-        return cast(InvitationReport, await self._ask("invite", uses=uses, seconds=seconds, **place))
-
-    async def allow(self, *, public: str, role: str = "edge", name: str | None = None) -> MemberReport:
-        return cast(MemberReport, await self._ask("allow", public=public, role=role, name=name))
-
-    async def admit(self, *, who: str, role: str | None = None, name: str | None = None) -> MemberReport:
-        return cast(MemberReport, await self._ask("admit", who=who, role=role, name=name))
-
-    async def reject(self, *, who: str) -> RejectReport:
-        return cast(RejectReport, await self._ask("reject", who=who))
-
-    async def revoke(self, *, who: str, reason: str | None = None) -> RevokeReport:
-        return cast(RevokeReport, await self._ask("revoke", who=who, reason=reason))
-
-    async def rename(self, *, who: str, name: str) -> MemberReport:
-        return cast(MemberReport, await self._ask("rename", who=who, name=name))
+            return await NodeOperations.status(self)
+        return await super().status()
 
     async def bootstrap(
         self, *, mode: str = "default", force: bool = False, checks: bool = False, who: str | None = None
@@ -160,12 +121,6 @@ class Station(NodeOperations):
             raise Refused("no daemon runs on a station", hint="for a member: kos-edge bootstrap --node WHO")
         answer = await self._ask("bootstrap", mode=mode, force=force, checks=checks, who=who)
         return cast(AgainReport, answer)
-
-    async def queue(self) -> QueueReport:
-        return cast(QueueReport, await self._ask("queue"))
-
-    async def forecast(self) -> ForecastReport:
-        return cast(ForecastReport, await self._ask("forecast"))
 
     async def queue_dead(self) -> AsyncGenerator[DeadLetter, None]:
         for letter in await self._ask("queue_dead"):

@@ -46,6 +46,14 @@ class Done:
         return self.out.split()
 
 
+def ran(line: Sequence[str], stdin: str, within: float) -> Done:
+    """Run a command line to its end."""
+    done = subprocess.run(
+        line, input=stdin, capture_output=True, text=True, timeout=within, check=False, cwd=ROOT
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
 class Box:
     """A computer with one node on it.
 
@@ -82,16 +90,7 @@ class Box:
 
     def __call__(self, *words: str, stdin: str = "", within: float = PATIENCE_S) -> Done:
         """Run one command to its end."""
-        done = subprocess.run(
-            self.line(*words),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-            cwd=ROOT,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return ran(self.line(*words), stdin, within)
 
     def ask(self, *words: str) -> Any:
         """Run one command and read its JSON."""

@@ -306,7 +306,7 @@ def _removal(place: Place) -> Removal:
     return Removal(place.layout, PI, place.system, [PurePosixPath(each) for each in FILES])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives anything away")
+@pytest.mark.system
 def test_a_state_of_root_is_given_to_the_daemon_with_all_in_it_but_what_links_lead_to(tmp_path: Path) -> None:
     outside, state = tmp_path / "outside", tmp_path / "state"
     outside.write_text("root's")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.boxes import Done
+from tests.e2e.boxes import Done, ran
 
 PATIENCE_S = 60.0
 """Seconds for what should take a few: a busy machine is no failure."""
@@ -139,15 +139,7 @@ class Machine:
 
     def run(self, *words: str, stdin: str = "", within: float = PATIENCE_S) -> Done:
         """Run a command in it, as root and to its end."""
-        done = subprocess.run(
-            self.enter(*words),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return ran(self.enter(*words), stdin, within)
 
     def must(self, *words: str, stdin: str = "", within: float = PATIENCE_S) -> str:
         """What a command that has to succeed wrote."""

@@ -109,8 +109,8 @@ def prepared(package: Path) -> dict[str, Path]:
 
 def unpack(machine: Machine, package: Path) -> None:
     """Install the package, as an administrator does with a file."""
-    machine.take(package, f"/root/{package.name}")
-    machine.must("apt-get", "install", "--yes", f"/root/{package.name}", within=INSTALL_WITHIN_S)
+    machine.take(package, f"/var/cache/{package.name}")
+    machine.must("apt-get", "install", "--yes", f"/var/cache/{package.name}", within=INSTALL_WITHIN_S)
 
 
 def make_hub(machine: Machine, package: Path) -> None:
@@ -195,7 +195,7 @@ def running(machine: Machine) -> str:
 
 def upgrade(machine: Machine, package: Path) -> subprocess.CompletedProcess[str]:
     """Install another version over it; what apt said."""
-    place = machine.take(package, f"/root/{package.name}")
+    place = machine.take(package, f"/var/cache/{package.name}")
     command = machine.enter("apt-get", "install", "--yes", "--allow-downgrades", place)
     return subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_WITHIN_S, check=False)
 

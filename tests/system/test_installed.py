@@ -33,7 +33,7 @@ def files(machine: Machine) -> set[str]:
     """Every file of the machine's own layer that is not a log, a cache or a package manager's note."""
     roots = ("/etc", "/opt", "/root", "/usr", "/var", "/home", "/srv")
     found = machine.must("find", *roots, "-xdev", "-not", "-type", "d").splitlines()
-    apart = ("/var/log/", "/var/cache/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/lib/systemd/", "/root/")
+    apart = ("/var/log/", "/var/cache/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/lib/systemd/")
     passed = {"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"}
     return {name for name in found if not name.startswith(apart) and name.rstrip("-") not in passed}
 

@@ -67,7 +67,7 @@ def test_a_full_disk_in_an_upgrade_leaves_the_machine_as_it_was(pair: Plant, lat
     edge = pair["edge"]
     ids = queue_up(pair)
     free = int(edge.must("df", "--output=avail", "-B1", "/usr").split()[-1])
-    place = edge.take(later, f"/root/{later.name}")
+    place = edge.take(later, f"/var/cache/{later.name}")
     edge.must("fallocate", "-l", str(free - later.stat().st_size - (4 << 20)), "/usr/full")
     done = edge.run("apt-get", "install", "--yes", place, within=INSTALL_WITHIN_S)
     assert done.code != 0
